@@ -1,0 +1,227 @@
+package gossip
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/rs/zerolog"
+)
+
+// Config is everything that a Node is started with. Begin with a profile
+// (LAN, WAN, Local), change what you must, and let Validate tell what does not
+// fit. A Config is a value: Start copies it, later changes have no effect.
+//
+// Bounds, defaults and the names under which the agent's file, environment,
+// flags and the simulator know a field are in the table that Settings returns.
+type Config struct {
+	// Name is the node's name, unique in the cluster: 1 to 128 bytes without
+	// spaces and control characters. Default: the host's name.
+	Name string
+	// Cluster is the cluster's name, at most 255 bytes. It travels as a label
+	// in front of every packet and stream (2 bytes and its length each), and
+	// what carries another name is refused: two clusters never merge by
+	// accident. It is no secret and no protection; Keyring is. Empty: no label.
+	Cluster string
+	// Tags are key=value pairs that all members see; together at most 512
+	// bytes encoded. A change costs one gossip round of the whole cluster.
+	Tags map[string]string
+
+	// Bind is where UDP and TCP listen: an IPv4 or IPv6 address, "0.0.0.0",
+	// "::" (IPv4 as well) or an interface's name, whose first fitting address
+	// is taken.
+	Bind string
+	// Port is the UDP and TCP port; 0 takes a free one.
+	Port int
+	// Advertise is the address that the others are told, for a node behind
+	// NAT or one that binds a wildcard. Empty: the bound one, or a private
+	// address of the host when bound to a wildcard.
+	Advertise string
+	// AdvertisePort goes with Advertise; 0 means Port.
+	AdvertisePort int
+	// AllowedNetworks limits which addresses members may have, this node's
+	// own included. Empty: any.
+	AllowedNetworks []netip.Prefix
+
+	// Profile tells which profile the fields below came from.
+	Profile string
+
+	// ProbeInterval is the time between two probes of this node; it probes
+	// all members in random order, so each one is probed once in N intervals
+	// by it and on average once an interval by somebody (SWIM, section 3).
+	// Shorter finds crashes sooner, at 2 packets a probe; suspicion timeouts
+	// shrink with it, so a too short one raises false alarms.
+	ProbeInterval time.Duration
+	// ProbeTimeout is how long a direct probe waits before others are asked
+	// to probe (99th percentile of the round-trip time, generously). Shorter
+	// asks them sooner, longer saves packets on slow links. Less than
+	// ProbeInterval.
+	ProbeTimeout time.Duration
+	// IndirectProbes is how many members are asked when a direct probe stays
+	// unanswered (SWIM's k). More hide more packet loss, at 4 packets each.
+	IndirectProbes int
+	// DisableTCPProbes leaves out the TCP probe that runs beside the indirect
+	// ones. With it, a node whose UDP is blocked counts as failed.
+	DisableTCPProbes bool
+	// AwarenessMax bounds Lifeguard's local health multiplier: a node that
+	// notices that it is slow itself stretches its probe interval up to this
+	// many times. 1 turns it off (plain SWIM); higher forgives slow nodes
+	// more and finds crashes later on them.
+	AwarenessMax int
+
+	// SuspicionMult sets how long a suspect has to refute:
+	// SuspicionMult * max(1, log10(N)) * ProbeInterval. Higher means fewer
+	// false alarms and later detection. SuspicionMult-2 further accusers are
+	// expected before the shortest timeout holds.
+	SuspicionMult int
+	// SuspicionMaxTimeoutMult times that timeout is the wait while nobody
+	// else accuses the suspect (Lifeguard, section IV.B); 1 turns that off.
+	SuspicionMaxTimeoutMult int
+
+	// GossipInterval is the time between two gossip rounds. Shorter spreads
+	// news faster, at GossipNodes packets a round while there are news.
+	GossipInterval time.Duration
+	// GossipNodes is how many members get each round's packet. More spread
+	// news faster and cost more.
+	GossipNodes int
+	// GossipToTheDead is how long failed members still get gossip, so that
+	// one that was declared failed in error can refute; the engine forgets a
+	// failed member after it (this node's view does not).
+	GossipToTheDead time.Duration
+	// RetransmitMult times ceil(log10(N+1)) is how often each piece of news is
+	// sent by a node. Higher reaches everybody more surely, at that many more
+	// bytes.
+	RetransmitMult int
+	// PacketSize is the most bytes put into one UDP packet; keep it below the
+	// path's MTU less 28 (IPv4) or 48 (IPv6).
+	PacketSize int
+	// Compression turns on LZW compression of messages. It saves bytes only
+	// when much is gossiped at once and costs about ten times the CPU time.
+	Compression bool
+	// QueueDepth bounds the messages received and not yet handled; more are
+	// dropped.
+	QueueDepth int
+
+	// SyncInterval is the time between two full exchanges of state with a
+	// random member (push/pull), stretched by log2(N) above 32 members. They
+	// repair what gossip has lost; each costs the whole table twice. 0 turns
+	// them off.
+	SyncInterval time.Duration
+	// StreamTimeout bounds the dial of a TCP stream and its whole exchange.
+	StreamTimeout time.Duration
+	// MaxStreams bounds the TCP streams that others may have open here.
+	MaxStreams int
+
+	// ReclaimAfter is how long a member must have been failed before its name
+	// may come back at another address. Shorter lets a replaced machine back
+	// sooner; longer protects the name of one that is only cut off.
+	ReclaimAfter time.Duration
+	// MaxMembers bounds the table; members beyond it are refused.
+	MaxMembers int
+	// ForgetFailed and ForgetLeft are how long a failed or a left member
+	// stays in the view.
+	ForgetFailed time.Duration
+	ForgetLeft   time.Duration
+	// EventBuffer is how many of the newest events are kept for watchers.
+	EventBuffer int
+
+	// Keyring turns on encryption (AES-GCM) of all packets and streams. Nil:
+	// everything is readable, and forged messages are believed, by anyone who
+	// reaches the port.
+	Keyring *Keyring
+	// AcceptPlain and SendPlain let a running cluster move to encryption one
+	// node at a time: accept unencrypted messages still, and send them still.
+	// Both off (the default) is the only safe state to stay in.
+	AcceptPlain bool
+	SendPlain   bool
+
+	// Logger gets this node's lines and the engine's. The zero value is
+	// silent.
+	Logger zerolog.Logger
+	// Transport replaces the UDP and TCP sockets, for the simulator and for
+	// tests; Bind and Port are then not opened.
+	Transport memberlist.Transport
+	// Engine may change any memberlist setting after this Config has been
+	// applied, as a last resort for what has no field here. Nil: no change.
+	Engine func(*memberlist.Config)
+}
+
+// LAN is the profile for one site: round trips below 100 ms. The figures are
+// memberlist's DefaultLANConfig but for compression (off).
+func LAN() Config {
+	return Config{
+		Profile:                 "lan",
+		Name:                    hostname(),
+		Bind:                    "0.0.0.0",
+		Port:                    DefaultPort,
+		ProbeInterval:           time.Second,
+		ProbeTimeout:            500 * time.Millisecond,
+		IndirectProbes:          3,
+		AwarenessMax:            8,
+		SuspicionMult:           4,
+		SuspicionMaxTimeoutMult: 6,
+		GossipInterval:          200 * time.Millisecond,
+		GossipNodes:             3,
+		GossipToTheDead:         30 * time.Second,
+		RetransmitMult:          4,
+		PacketSize:              1400,
+		QueueDepth:              1024,
+		SyncInterval:            30 * time.Second,
+		StreamTimeout:           10 * time.Second,
+		MaxStreams:              256,
+		ReclaimAfter:            10 * time.Second,
+		MaxMembers:              16384,
+		ForgetFailed:            72 * time.Hour,
+		ForgetLeft:              24 * time.Hour,
+		EventBuffer:             4096,
+	}
+}
+
+// WAN is the profile for nodes on several sites: slower probes and longer
+// timeouts (memberlist's DefaultWANConfig but for compression).
+func WAN() Config {
+	c := LAN()
+	c.Profile = "wan"
+	c.ProbeInterval = 5 * time.Second
+	c.ProbeTimeout = 3 * time.Second
+	c.SuspicionMult = 6
+	c.GossipInterval = 500 * time.Millisecond
+	c.GossipNodes = 4
+	c.GossipToTheDead = 60 * time.Second
+	c.SyncInterval = 60 * time.Second
+	c.StreamTimeout = 30 * time.Second
+	c.ReclaimAfter = 30 * time.Second
+	return c
+}
+
+// Local is the profile for processes on one machine, as in tests and demos
+// (memberlist's DefaultLocalConfig but for compression).
+func Local() Config {
+	c := LAN()
+	c.Profile = "local"
+	c.Bind = "127.0.0.1"
+	c.ProbeTimeout = 200 * time.Millisecond
+	c.IndirectProbes = 1
+	c.SuspicionMult = 3
+	c.GossipInterval = 100 * time.Millisecond
+	c.GossipToTheDead = 15 * time.Second
+	c.RetransmitMult = 2
+	c.SyncInterval = 15 * time.Second
+	c.StreamTimeout = time.Second
+	c.ReclaimAfter = time.Second
+	return c
+}
+
+// Profile returns the profile of that name: lan, wan or local.
+func Profile(name string) (Config, error) {
+	switch name {
+	case "lan":
+		return LAN(), nil
+	case "wan":
+		return WAN(), nil
+	case "local":
+		return Local(), nil
+	}
+	return Config{}, fmt.Errorf("profile %q is not known: choose lan, wan or local", name)
+}
