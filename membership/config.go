@@ -1,0 +1,81 @@
+package membership
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MaxNameBytes is the longest name of a member that is taken; inputs with longer names
+// are ignored and counted. DNS allows 253 bytes for a host name, but a name travels in
+// every packet about its member, and the engine's packets hold about 1400 bytes.
+const MaxNameBytes = 128
+
+// Config is the configuration of a [Core]. Zero fields have the defaults given.
+type Config struct {
+	// Self is the name of this node: 1 to MaxNameBytes bytes. Required.
+	Self string
+
+	// StableAfter is how long a member must have been held alive without a break before
+	// it counts in the last stable view, by which minority and isolated are judged.
+	// Shorter: a newcomer that dies at once counts as a loss. Longer: a split soon after
+	// the start goes unreported. Default 30 s, more than 0.
+	StableAfter time.Duration
+
+	// SuspicionLapse is how long a suspicion stands that is neither confirmed nor
+	// refuted. The tap misses refutations that arrive inside a push/pull, so this should be the
+	// engine's longest suspicion timeout plus slack: shorter hides suspicions that the
+	// engine still holds, longer shows ones that it has dropped. 0 means for ever.
+	SuspicionLapse time.Duration
+
+	// FailedRetention and LeftRetention are how long failed and left members stay in
+	// the table. Longer keeps `failed` members in view and in the healing, and keeps
+	// minority reported; each costs a few hundred bytes. Defaults 72 h and 24 h, more than 0.
+	FailedRetention, LeftRetention time.Duration
+
+	// MaxMembers bounds the table, this node included; further unknown names are ignored
+	// and counted (see Core.Ignored). Records fill at most half of it. Default 16384.
+	MaxMembers int
+
+	// JournalPerMember and JournalTotal bound the journal, in entries of about 100 bytes.
+	// The oldest entry of the member goes first, so a flood about one member does
+	// not push out what is known about others. Defaults 64 and 8192.
+	JournalPerMember, JournalTotal int
+
+	// DegradedScore is the engine's health score from which on the condition is
+	// degraded. A score of 1 or 2 comes from one or two unanswered probes, which a single
+	// crashed peer or 1 % loss causes at a healthy node. At 3 the node probes four times more
+	// slowly than it should, so what it finds comes late. Default 3, at least 1.
+	DegradedScore int
+}
+
+// withDefaults returns cfg with its zero fields filled in, or an error that names every
+// field that is out of bounds.
+func (cfg Config) withDefaults() (Config, error) {
+	cfg.StableAfter = cmp.Or(cfg.StableAfter, 30*time.Second)
+	cfg.FailedRetention = cmp.Or(cfg.FailedRetention, 72*time.Hour)
+	cfg.LeftRetention = cmp.Or(cfg.LeftRetention, 24*time.Hour)
+	cfg.MaxMembers = cmp.Or(cfg.MaxMembers, 16384)
+	cfg.JournalPerMember = cmp.Or(cfg.JournalPerMember, 64)
+	cfg.JournalTotal = cmp.Or(cfg.JournalTotal, 8192)
+	cfg.DegradedScore = cmp.Or(cfg.DegradedScore, 3)
+
+	var errs []error
+	reject := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("membership config: "+format, args...))
+		}
+	}
+	reject(len(cfg.Self) == 0, "Self is empty: a node needs a name")
+	reject(len(cfg.Self) > MaxNameBytes, "Self has %d bytes, at most %d are allowed", len(cfg.Self), MaxNameBytes)
+	reject(cfg.StableAfter < 0, "StableAfter is %v, it must be positive", cfg.StableAfter)
+	reject(cfg.SuspicionLapse < 0, "SuspicionLapse is %v, it must be positive, or 0 for never", cfg.SuspicionLapse)
+	reject(cfg.FailedRetention < 0, "FailedRetention is %v, it must be positive", cfg.FailedRetention)
+	reject(cfg.LeftRetention < 0, "LeftRetention is %v, it must be positive", cfg.LeftRetention)
+	reject(cfg.MaxMembers < 0, "MaxMembers is %d, it must be positive", cfg.MaxMembers)
+	reject(cfg.JournalPerMember < 0, "JournalPerMember is %d, it must be positive", cfg.JournalPerMember)
+	reject(cfg.JournalTotal < 0, "JournalTotal is %d, it must be positive", cfg.JournalTotal)
+	reject(cfg.DegradedScore < 0, "DegradedScore is %d, it must be positive", cfg.DegradedScore)
+	return cfg, errors.Join(errs...)
+}

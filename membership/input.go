@@ -1,0 +1,132 @@
+package membership
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Input is something that happened. The set is sealed: the inputs are the struct types
+// of this package that say so. A core takes over the maps in an input: whoever
+// produced it must not change them afterwards, but may share one map among inputs.
+type Input interface{ input() }
+
+// Joined says that the engine holds the member alive and did not before (memberlist's
+// NotifyJoin), for this node itself once at the start. It is a new life: it overrides
+// failed and left whatever the incarnation, because the engine has judged it by its own
+// table and may have forgotten the old incarnation. It is produced by the owner of the engine.
+type Joined struct {
+	Name        string
+	Addr        netip.AddrPort
+	Tags        map[string]string
+	Incarnation uint32 // 0 when not known
+}
+
+// Updated says that the engine has a new address or new tags for a member that it holds
+// (memberlist's NotifyUpdate). For a member not held here it is as good as [Joined].
+type Updated struct {
+	Name        string
+	Addr        netip.AddrPort
+	Tags        map[string]string
+	Incarnation uint32 // 0 when not known
+}
+
+// Accused is an accusation: the accuser suspects the subject at that incarnation. It is
+// produced by the tap for every suspect message that passes, in either direction. It
+// counts for a held member when the incarnation is not lower than the one known: the
+// first one makes the member suspect, further accusers are kept as evidence. This node
+// itself never becomes suspect here: that accusation goes to the journal alone.
+type Accused struct {
+	Subject     string
+	Incarnation uint32
+	Accuser     string
+	Source      Source // SourceInbound, or SourceOutbound for this node's own and relayed ones
+}
+
+// Refuted says that the tap saw an alive message about the subject. When its incarnation
+// is higher than the one known, a suspect is alive again. It never brings back a failed
+// or left member: that is the engine's to decide, through [Joined].
+type Refuted struct {
+	Subject     string
+	Incarnation uint32
+}
+
+// EngineFailed says that the engine declared the member failed (memberlist's NotifyLeave
+// with the state dead). The accusers collected so far are its evidence.
+type EngineFailed struct {
+	Name        string
+	Incarnation uint32 // 0 when not known
+}
+
+// EngineLeft says that the member left gracefully (memberlist's NotifyLeave with the
+// state left). It is the only input that takes this node itself out.
+type EngineLeft struct {
+	Name        string
+	Incarnation uint32 // 0 when not known
+}
+
+// ForcedOut says that an operator forced a failed member out, at this node or, by
+// broadcast, at another. The failed member becomes left; with Prune a failed or left
+// member is removed at once, and its name is remembered for a while so that an older
+// [Record] does not bring it back. It is ignored for members that are held here and
+// when the incarnation is known and lower than the member's.
+type ForcedOut struct {
+	Subject     string
+	Incarnation uint32 // 0 when not known
+	Prune       bool
+	By          string // the node at which the operator gave the order
+}
+
+// Record is one node's memory of a failed, left or pruned member. [Core.Records] produces
+// it, the user state of a push/pull carries it, and it is an input at the receiver. It
+// never changes a member that is held here; it fills in unknown ones, so that a
+// newcomer's table equals everybody's, and merges into failed and left ones.
+//
+// It is ignored in the last sixteenth of the receiver's retention for its state, and not
+// handed out then either: otherwise two nodes whose clocks of the same failure differ by
+// seconds would teach each other again and again what one of them has just forgotten.
+type Record struct {
+	Name        string
+	Addr        netip.AddrPort
+	Tags        map[string]string
+	Incarnation uint32
+	State       State         // Failed or Left
+	Age         time.Duration // how long ago it entered State, or was pruned; ages need no common clock
+	ForcedOut   bool
+	Pruned      bool
+	By          string // the node that told it, set by the receiver; empty in what Core.Records returns
+}
+
+// Conflict says that two nodes use one name (memberlist's NotifyConflict): Ours is the
+// address the engine keeps, Theirs the one it refused. Reported at most once a minute a name.
+type Conflict struct {
+	Name         string
+	Ours, Theirs netip.AddrPort
+}
+
+// Health is the engine's score of this node's own health (memberlist's GetHealthScore):
+// 0 is good, every unit makes the node probe that much more slowly.
+type Health struct{ Score int }
+
+// Tick says that nothing happened but time. It is due at [Core.NextWake].
+type Tick struct{}
+
+func (Joined) input()       {}
+func (Updated) input()      {}
+func (Accused) input()      {}
+func (Refuted) input()      {}
+func (EngineFailed) input() {}
+func (EngineLeft) input()   {}
+func (ForcedOut) input()    {}
+func (Record) input()       {}
+func (Conflict) input()     {}
+func (Health) input()       {}
+func (Tick) input()         {}
+
+// Effect is something the owner of the core has to do or to pass on. The set is sealed:
+// the effects are the struct types of this package that say so.
+type Effect interface{ effect() }
+
+// Changed asks the owner to tell subscribers about a change.
+type Changed struct{ Change }
+
+func (Changed) effect() {}
