@@ -1,0 +1,207 @@
+// Package config turns what people write into the settings of the agent:
+// defaults, then a YAML file, then environment variables, then flags, each over
+// the one before. The profile is settled first, whatever its source, since the
+// defaults depend on it.
+//
+// One table (Table) says which settings there are. The keys of the file, the
+// names of the variables, the flags, the annotated sample and the reference
+// page all follow from it.
+//
+// Secrets are no settings: keys and tokens are only ever named by the path of
+// the file that holds them, since flags and variables can be read by others on
+// the same machine.
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"heartbeat/gossip"
+)
+
+// Settings is everything that an agent is started with, after all sources have
+// been put together. It is made by Resolve and not changed afterwards.
+type Settings struct {
+	// Gossip configures the node. Its Logger and its Keyring are not set here.
+	Gossip gossip.Config
+	// Seeds are the addresses to join through: host, host:port or [v6]:port.
+	Seeds []string
+	// KeyringPath is the file with the encryption keys; empty: no encryption.
+	KeyringPath string
+	// API is the local HTTP API.
+	API API
+	// DataDir is where the agent keeps what a restart needs; empty: nowhere.
+	DataDir string
+	// Leave is how the agent goes.
+	Leave Leave
+	// Log is how the agent logs.
+	Log Log
+
+	origin map[string]string
+}
+
+// API says where and for whom the HTTP API answers.
+type API struct {
+	Address     string // host:port or unix:/path; empty: no API
+	TokenFile   string
+	TLSCert     string
+	TLSKey      string
+	TLSClientCA string
+}
+
+// Leave says how the agent leaves its cluster.
+type Leave struct {
+	// Timeout bounds a graceful leave, 100ms to 1m.
+	Timeout time.Duration
+	// Rejoin lets a start after a graceful leave use the snapshot of members
+	// all the same.
+	Rejoin bool
+}
+
+// Log says how the agent logs.
+type Log struct {
+	Level  string // trace, debug, info, warn or error
+	Format string // auto, console or json
+}
+
+// DefaultAPIAddress is where the API listens unless another address is set.
+const DefaultAPIAddress = "127.0.0.1:7980"
+
+// Defaults returns the settings of a profile (lan, wan or local) before any
+// source has changed them.
+func Defaults(profile string) (*Settings, error) {
+	g, err := gossip.Profile(profile)
+	if err != nil {
+		return nil, err
+	}
+	return &Settings{
+		Gossip: g,
+		API:    API{Address: DefaultAPIAddress},
+		Leave:  Leave{Timeout: 5 * time.Second},
+		Log:    Log{Level: "info", Format: "auto"},
+		origin: map[string]string{},
+	}, nil
+}
+
+// Get returns the value of a setting as text in which a flag would give it.
+func (s *Settings) Get(key string) (string, error) {
+	d, ok := lookup(key)
+	if !ok {
+		return "", unknownKey(key)
+	}
+	return d.get(s), nil
+}
+
+// Origin says where the value of a setting came from, for people: a file's
+// line, a variable, a flag, or "default".
+func (s *Settings) Origin(key string) string {
+	return cmp.Or(s.origin[key], "default")
+}
+
+// validate reports everything that does not fit, each with the source of the
+// setting that it is about.
+func (s *Settings) validate() []Problem {
+	var problems []Problem
+	add := func(err error) {
+		key := keyOf(err)
+		problems = append(problems, Problem{Source: s.origin[key], Key: key, Err: err})
+	}
+	for _, d := range table {
+		if d.check == nil {
+			continue
+		}
+		if err := d.check(s); err != nil {
+			add(fmt.Errorf("%s: %w", d.Key, err))
+		}
+	}
+	if (s.API.TLSCert == "") != (s.API.TLSKey == "") {
+		add(errors.New("api.tls.cert: it goes with api.tls.key: give both or neither"))
+	}
+	if s.API.TLSClientCA != "" && s.API.TLSCert == "" {
+		add(errors.New("api.tls.client_ca: it means nothing without api.tls.cert and api.tls.key"))
+	}
+	g := s.Gossip
+	if s.KeyringPath != "" {
+		// The file is read by the agent; here it only matters that there is one.
+		g.Keyring = new(gossip.Keyring)
+	}
+	for _, err := range split(g.Validate()) {
+		add(err)
+	}
+	return problems
+}
+
+// split takes an error of errors.Join apart.
+func split(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		return list.Unwrap()
+	}
+	return []error{err}
+}
+
+// keyOf returns the key that an error of a check begins with, or "".
+func keyOf(err error) string {
+	head, _, _ := strings.Cut(err.Error(), ":")
+	head, _, _ = strings.Cut(head, ",")
+	if _, ok := lookup(head); ok {
+		return head
+	}
+	return ""
+}
+
+// checkSeed accepts host, host:port, an IP address and [v6]:port. Whether the
+// name resolves is found out when it is used.
+func checkSeed(seed string) error {
+	if _, err := netip.ParseAddr(seed); err == nil {
+		return nil
+	}
+	host, port, hasPort := seed, "", false
+	switch {
+	case strings.HasPrefix(seed, "["):
+		v6, rest, closed := strings.Cut(seed[1:], "]")
+		if ip, err := netip.ParseAddr(v6); !closed || err != nil || !ip.Is6() {
+			return fmt.Errorf("seed %q: %q is not an IPv6 address in brackets", seed, seed)
+		}
+		if rest == "" {
+			return nil
+		}
+		if host, port, hasPort = v6, strings.TrimPrefix(rest, ":"), true; !strings.HasPrefix(rest, ":") {
+			return fmt.Errorf("seed %q: after the bracket only :port may follow", seed)
+		}
+	case strings.Count(seed, ":") > 1:
+		return fmt.Errorf("seed %q: an IPv6 address with a port is written [v6]:port", seed)
+	default:
+		host, port, hasPort = strings.Cut(seed, ":")
+		if err := checkHost(host); err != nil {
+			return fmt.Errorf("seed %q: %w", seed, err)
+		}
+	}
+	if n, err := strconv.Atoi(port); hasPort && (err != nil || n < 1 || n > 65535) {
+		return fmt.Errorf("seed %q: the port must be a number from 1 to 65535", seed)
+	}
+	return nil
+}
+
+// checkHost accepts DNS names, with the underscores of SRV names.
+func checkHost(host string) error {
+	if host == "" {
+		return errors.New("the host is missing")
+	}
+	if len(host) > 253 {
+		return fmt.Errorf("a name of %d bytes is too long: at most 253", len(host))
+	}
+	if i := strings.IndexFunc(host, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r))
+	}); i >= 0 {
+		return fmt.Errorf("%q cannot be part of a host name (a seed is host, host:port or [v6]:port)", host[i:i+1])
+	}
+	return nil
+}
