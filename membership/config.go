@@ -20,27 +20,27 @@ type Config struct {
 	// StableAfter is how long a member must have been held alive without a break before
 	// it counts in the last stable view, by which minority and isolated are judged.
 	// Shorter: a newcomer that dies at once counts as a loss. Longer: a split soon after
-	// the start goes unreported. Default 30 s, more than 0.
+	// the start goes unreported. Default 30 s, at most 10 years.
 	StableAfter time.Duration
 
 	// SuspicionLapse is how long a suspicion stands that is neither confirmed nor
 	// refuted. The tap misses refutations that arrive inside a push/pull, so this should be the
 	// engine's longest suspicion timeout plus slack: shorter hides suspicions that the
-	// engine still holds, longer shows ones that it has dropped. 0 means for ever.
+	// engine still holds, longer shows ones that it has dropped. 0 means for ever, at most 10 years.
 	SuspicionLapse time.Duration
 
 	// FailedRetention and LeftRetention are how long failed and left members stay in
 	// the table. Longer keeps `failed` members in view and in the healing, and keeps
-	// minority reported; each costs a few hundred bytes. Defaults 72 h and 24 h, more than 0.
+	// minority reported; each costs a few hundred bytes. Defaults 72 h and 24 h, at most 10 years.
 	FailedRetention, LeftRetention time.Duration
 
 	// MaxMembers bounds the table, this node included; further unknown names are ignored
-	// and counted (see Core.Ignored). Records fill at most half of it. Default 16384.
+	// and counted (see Core.Ignored). Records fill at most half of it. Default 16384, at most 2^24.
 	MaxMembers int
 
 	// JournalPerMember and JournalTotal bound the journal, in entries of about 100 bytes.
 	// The oldest entry of the member goes first, so a flood about one member does
-	// not push out what is known about others. Defaults 64 and 8192.
+	// not push out what is known about others. Defaults 64 and 8192, at most 2^24.
 	JournalPerMember, JournalTotal int
 
 	// DegradedScore is the engine's health score from which on the condition is
@@ -49,6 +49,12 @@ type Config struct {
 	// slowly than it should, so what it finds comes late. Default 3, at least 1.
 	DegradedScore int
 }
+
+// Upper bounds that keep sums of durations and indices of the journal from overflowing.
+const (
+	maxDuration = 10 * 365 * 24 * time.Hour
+	maxCount    = 1 << 24
+)
 
 // withDefaults returns cfg with its zero fields filled in, or an error that names every
 // field that is out of bounds.
@@ -69,13 +75,19 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	reject(len(cfg.Self) == 0, "Self is empty: a node needs a name")
 	reject(len(cfg.Self) > MaxNameBytes, "Self has %d bytes, at most %d are allowed", len(cfg.Self), MaxNameBytes)
-	reject(cfg.StableAfter < 0, "StableAfter is %v, it must be positive", cfg.StableAfter)
-	reject(cfg.SuspicionLapse < 0, "SuspicionLapse is %v, it must be positive, or 0 for never", cfg.SuspicionLapse)
-	reject(cfg.FailedRetention < 0, "FailedRetention is %v, it must be positive", cfg.FailedRetention)
-	reject(cfg.LeftRetention < 0, "LeftRetention is %v, it must be positive", cfg.LeftRetention)
-	reject(cfg.MaxMembers < 0, "MaxMembers is %d, it must be positive", cfg.MaxMembers)
-	reject(cfg.JournalPerMember < 0, "JournalPerMember is %d, it must be positive", cfg.JournalPerMember)
-	reject(cfg.JournalTotal < 0, "JournalTotal is %d, it must be positive", cfg.JournalTotal)
-	reject(cfg.DegradedScore < 0, "DegradedScore is %d, it must be positive", cfg.DegradedScore)
+	duration := func(field string, d time.Duration) {
+		reject(d < 0 || d > maxDuration, "%s is %v, want 0 (the default) to %v", field, d, maxDuration)
+	}
+	count := func(field string, n int) {
+		reject(n < 0 || n > maxCount, "%s is %d, want 0 (the default) to %d", field, n, maxCount)
+	}
+	duration("StableAfter", cfg.StableAfter)
+	duration("SuspicionLapse", cfg.SuspicionLapse)
+	duration("FailedRetention", cfg.FailedRetention)
+	duration("LeftRetention", cfg.LeftRetention)
+	count("MaxMembers", cfg.MaxMembers)
+	count("JournalPerMember", cfg.JournalPerMember)
+	count("JournalTotal", cfg.JournalTotal)
+	count("DegradedScore", cfg.DegradedScore)
 	return cfg, errors.Join(errs...)
 }

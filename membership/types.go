@@ -135,5 +135,5 @@ type Change struct {
 	Before    State     // the member's state before; 0 when it was not known
 	By        []string  // who said it: accusers for suspected and failed (at most 16), the operator's node for forced out
 	Reason    string    // one plain sentence for people, without a full stop
-	Condition Condition // this node's condition after the change
+	Condition Condition // for ChangeCondition: this node's new condition; otherwise 0
 }

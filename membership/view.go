@@ -24,6 +24,8 @@ type fact struct {
 	local     bool
 }
 
+func (f *fact) claim() Claim { return Claim{f.inc, f.state} }
+
 func (f *fact) member(epoch time.Time) Member {
 	return Member{
 		Name:        f.name,

@@ -1,0 +1,128 @@
+package membership
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// accused weighs an accusation that the tap saw.
+func (c *Core) accused(in Accused) {
+	_, r := c.table.find(in.Subject)
+	if r == nil || r.fact.state == 0 {
+		return
+	}
+	if !validName(in.Accuser) {
+		c.ignored++
+		return
+	}
+	before, claim := r.fact, Claim{in.Incarnation, Suspect}
+	if before.local {
+		if in.Incarnation >= before.inc {
+			c.testify(r, in, "this node is accused itself")
+		}
+		return
+	}
+	switch weigh(before.claim(), claim) {
+	case agree:
+		c.testify(r, in, "")
+	case ask:
+		r.heard = max(r.heard, in.Incarnation)
+	case take:
+		f := *before
+		f.inc, f.state = in.Incarnation, Suspect
+		if before.state == Suspect {
+			// A higher incarnation means that it refuted in between, unseen: the
+			// evidence starts anew, though the member was suspect here all along.
+			c.testify(r, in, "accused anew at a higher incarnation")
+			c.put(r, f)
+			return
+		}
+		f.since = c.now
+		reason := in.Accuser + " got no answer from it"
+		if in.Accuser == c.cfg.Self {
+			reason = "it did not answer this node's probe"
+		}
+		c.testify(r, in, reason)
+		c.put(r, f)
+		c.emit(ChangeSuspected, r.fact, before.state, r.suspicion.accusers, reason)
+	}
+}
+
+// testify adds one accuser to the evidence against r, which starts anew when the
+// incarnation is higher. Repetitions and what is over the bound leave no trace:
+// suspect messages are relayed many times.
+func (c *Core) testify(r *row, in Accused, note string) {
+	s := r.suspicion
+	if s == nil || in.Incarnation > s.inc {
+		s = &suspicion{inc: in.Incarnation, since: c.now}
+		r.suspicion = s
+	}
+	if in.Incarnation < s.inc || len(s.accusers) >= maxAccusers || slices.Contains(s.accusers, in.Accuser) {
+		return
+	}
+	accuser := c.name(in.Accuser)
+	s.accusers = append(s.accusers, accuser)
+	c.write(EntryAccused, r.fact, in.Incarnation, accuser, in.Source, note)
+}
+
+// refuted weighs an alive message that the tap saw.
+func (c *Core) refuted(in Refuted) {
+	if _, r := c.table.find(in.Subject); r != nil && r.fact.state != 0 {
+		c.heardAlive(r, in.Incarnation, SourceInbound)
+	}
+}
+
+// heardAlive takes the claim that r was alive at inc.
+func (c *Core) heardAlive(r *row, inc uint32, via Source) {
+	before := r.fact
+	switch weigh(before.claim(), Claim{inc, Alive}) {
+	case ask:
+		r.heard = max(r.heard, inc)
+	case take:
+		f := *before
+		f.inc, f.state = inc, Alive
+		if before.state == Alive {
+			c.put(r, f)
+			if before.inc != 0 {
+				c.write(EntryRefuted, r.fact, inc, f.name, via, "it raised its incarnation; no suspicion was held here")
+			}
+			return
+		}
+		f.since = c.now
+		c.put(r, f)
+		reason := fmt.Sprintf("it proved itself alive with incarnation %d", inc)
+		c.emit(ChangeRefuted, r.fact, before.state, []string{f.name}, reason)
+		c.write(EntryRefuted, r.fact, inc, f.name, via, reason)
+	}
+}
+
+// lapse drops a suspicion that has stood for too long.
+func (c *Core) lapse(r *row) {
+	f := *r.fact
+	f.state, f.since = Alive, c.now
+	reason := fmt.Sprintf("the suspicion was neither confirmed nor refuted for %v", c.cfg.SuspicionLapse)
+	c.put(r, f)
+	c.emit(ChangeLapsed, r.fact, Suspect, nil, reason)
+	c.write(EntryLapsed, r.fact, f.inc, "", SourceRule, reason)
+}
+
+// conflictQuiet is how long a conflict about one name is not reported again: the
+// engine reports it for every message of the other node, several times a second.
+const conflictQuiet = time.Minute
+
+// conflict reports that two nodes use one name.
+func (c *Core) conflict(in Conflict) {
+	_, r := c.table.find(in.Name)
+	if r == nil || r.fact.state == 0 || c.now < r.quiet {
+		return
+	}
+	r.quiet = c.now + conflictQuiet
+	reason := fmt.Sprintf("two nodes use the name %s: the one at %v is kept, the one at %v is refused; rename one of them",
+		in.Name, in.Ours, in.Theirs)
+	if r.fact.local {
+		reason = fmt.Sprintf("the node at %v uses this node's name %s too; rename one of the two", in.Theirs, in.Name)
+	}
+	c.emit(ChangeConflict, r.fact, r.fact.state, nil, reason)
+	c.write(EntryConflict, r.fact, r.fact.inc, "", SourceEngine, reason)
+}

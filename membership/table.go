@@ -1,0 +1,138 @@
+package membership
+
+import (
+	"container/heap"
+	"slices"
+	"strings"
+	"time"
+)
+
+// row is one name in the table: the fact that views share, and what only the rules need.
+type row struct {
+	fact      *fact
+	suspicion *suspicion    // nil unless accused
+	due       time.Duration // when time alone changes something, while pos >= 0
+	quiet     time.Duration // no conflict about the name is reported before
+	pos       int32         // index in table.alarms; -1 = nothing waits for time
+	heard     uint32        // highest incarnation at which others held it alive since it was gone; 0 = none
+	stable    bool          // it counts in the last stable view
+}
+
+// suspicion is the evidence against one member at one incarnation.
+type suspicion struct {
+	inc      uint32
+	since    time.Duration // the first accusation at inc
+	accusers []string      // at most maxAccusers, in order of arrival
+}
+
+// maxAccusers bounds the evidence about one member. The engine asks for 2 or 3
+// confirmations and section 5's verdicts for about 5; more names explain nothing more.
+const maxAccusers = 16
+
+// table holds the rows sorted by name, and counts that every change keeps exact.
+// Invariant: counts, stable and stableHeld are what counting the rows would give.
+type table struct {
+	rows       []*row
+	alarms     alarms
+	counts     [Left + 1]int // by state; counts[0] are pruned names, which are not members
+	stable     int           // members of the last stable view
+	stableHeld int           // those of them that are alive or suspect
+}
+
+// members returns the number of names that are members.
+func (t *table) members() int { return len(t.rows) - t.counts[0] }
+
+// find returns where the name is or would be, and its row or nil.
+func (t *table) find(name string) (int, *row) {
+	i, ok := slices.BinarySearchFunc(t.rows, name, func(r *row, name string) int {
+		return strings.Compare(r.fact.name, name)
+	})
+	if !ok {
+		return i, nil
+	}
+	return i, t.rows[i]
+}
+
+// insert adds a row for a name that is not a member yet at the index that find gave.
+func (t *table) insert(i int, name string) *row {
+	r := &row{fact: &fact{name: name}, pos: -1}
+	t.rows = slices.Insert(t.rows, i, r)
+	t.tally(r, +1)
+	return r
+}
+
+func (t *table) remove(r *row) {
+	t.tally(r, -1)
+	t.disarm(r)
+	i, _ := t.find(r.fact.name)
+	t.rows = slices.Delete(t.rows, i, i+1)
+}
+
+// replace puts a new fact of the same name in the place of the old one.
+func (t *table) replace(r *row, f *fact, stable bool) {
+	t.tally(r, -1)
+	r.fact, r.stable = f, stable
+	t.tally(r, +1)
+}
+
+func (t *table) tally(r *row, by int) {
+	t.counts[r.fact.state] += by
+	if !r.stable {
+		return
+	}
+	t.stable += by
+	if r.fact.state.held() {
+		t.stableHeld += by
+	}
+}
+
+// arm sets when time alone changes something about r, instead of what was set before.
+func (t *table) arm(r *row, due time.Duration) {
+	r.due = due
+	if r.pos < 0 {
+		heap.Push(&t.alarms, r)
+		return
+	}
+	heap.Fix(&t.alarms, int(r.pos))
+}
+
+func (t *table) disarm(r *row) {
+	if r.pos >= 0 {
+		heap.Remove(&t.alarms, int(r.pos))
+	}
+}
+
+// alarms is a heap of rows, the one due first on top; equal times in the order of the
+// names, so that what happens does not depend on the history of the heap.
+type alarms []*row
+
+func (a alarms) Len() int { return len(a) }
+
+func (a alarms) Less(i, j int) bool {
+	if a[i].due != a[j].due {
+		return a[i].due < a[j].due
+	}
+	return a[i].fact.name < a[j].fact.name
+}
+
+func (a alarms) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].pos, a[j].pos = int32(i), int32(j)
+}
+
+// Push is for container/heap alone.
+func (a *alarms) Push(x any) {
+	r := x.(*row)
+	r.pos = int32(len(*a))
+	*a = append(*a, r)
+}
+
+// Pop is for container/heap alone.
+func (a *alarms) Pop() any {
+	last := len(*a) - 1
+	r := (*a)[last]
+	(*a)[last] = nil
+	*a = (*a)[:last]
+	r.pos = -1
+	return r
+}
