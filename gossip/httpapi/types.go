@@ -107,8 +107,8 @@ type Info struct {
 type Event struct {
 	// ID is <epoch>-<number>; hand it back (EventOptions.Since) to resume.
 	ID string `json:"id"`
-	// Kind is joined, updated, suspected, refuted, failed, left, removed,
-	// condition or conflict; or a notice: EventLost, EventReset.
+	// Kind is joined, updated, suspected, refuted, lapsed, failed, left,
+	// removed, condition or conflict; or a notice: EventLost, EventReset.
 	Kind string `json:"kind"`
 	// At is when the node saw the change.
 	At time.Time `json:"at"`
@@ -144,16 +144,18 @@ type JournalEntry struct {
 	At time.Time `json:"at"`
 	// Member is whom it is about.
 	Member string `json:"member"`
-	// Kind says what happened, in the words of Event.Kind or finer.
+	// Kind is joined, updated, accused, refuted, lapsed, failed, left,
+	// forced-out, removed, condition or conflict.
 	Kind string `json:"kind"`
-	// State is the member's state afterwards.
-	State string `json:"state"`
-	// Incarnation is the one that the entry is about.
+	// Incarnation is the one known or claimed then; 0 when not known.
 	Incarnation uint32 `json:"incarnation"`
-	// By names who said it: accusers, witnesses or the member itself.
-	By []string `json:"by"`
-	// Reason says it in words.
-	Reason string `json:"reason"`
+	// By is the member who said it; empty for the engine and for rules.
+	By string `json:"by"`
+	// Via is how the node learned it: inbound, outbound, engine, operator,
+	// memory or rule.
+	Via string `json:"via"`
+	// Note says it in words; may be empty.
+	Note string `json:"note"`
 }
 
 // Journal answers GET /v1/journal: the history that the node still holds,
