@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,17 +33,6 @@ const (
 	packetCharge = 768
 )
 
-// Option configures an endpoint.
-type Option func(*Endpoint)
-
-// Inbound sets a hook that sees each packet before the node does, in order.
-// What it returns is delivered in the packet's place; nil drops it. It is
-// called with no lock held, and every packet of the network waits while it
-// runs, so it must not block. It may send.
-func Inbound(hook func(*memberlist.Packet) *memberlist.Packet) Option {
-	return func(e *Endpoint) { e.inbound = hook }
-}
-
 // Endpoint is one process's transport: a UDP socket and a TCP listener at one
 // address. It is safe for concurrent use.
 type Endpoint struct {
@@ -50,7 +40,7 @@ type Endpoint struct {
 	host    *host
 	addr    netip.AddrPort
 	from    *net.UDPAddr
-	inbound func(*memberlist.Packet) *memberlist.Packet
+	inbound atomic.Pointer[func(*memberlist.Packet) *memberlist.Packet]
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	done    chan struct{} // closed by Shutdown and Kill
@@ -89,7 +79,7 @@ type outgoing struct {
 }
 
 // newEndpoint is called with the network's lock held.
-func newEndpoint(n *Network, h *host, addr netip.AddrPort, opts []Option) *Endpoint {
+func newEndpoint(n *Network, h *host, addr netip.AddrPort) *Endpoint {
 	e := &Endpoint{
 		net:      n,
 		host:     h,
@@ -102,9 +92,6 @@ func newEndpoint(n *Network, h *host, addr netip.AddrPort, opts []Option) *Endpo
 		nextPort: firstEphemeral,
 	}
 	n.stats = append(n.stats, e.stats)
-	for _, o := range opts {
-		o(e)
-	}
 	return e
 }
 
@@ -302,8 +289,8 @@ func (e *Endpoint) offer(p *memberlist.Packet) Drop {
 	default:
 	}
 	p.Timestamp = time.Now()
-	if e.inbound != nil {
-		if p = e.inbound(p); p == nil {
+	if hook := e.inbound.Load(); hook != nil {
+		if p = (*hook)(p); p == nil {
 			return DropHook
 		}
 	}
@@ -312,6 +299,32 @@ func (e *Endpoint) offer(p *memberlist.Packet) Drop {
 		return delivered
 	default:
 		return DropBuffer
+	}
+}
+
+// SetInbound sets a hook that sees each packet before the node does, in order.
+// What it returns is delivered in the packet's place; nil drops it. It is
+// called with no lock held, and every packet of the network waits while it
+// runs, so it must not block. It may send.
+func (e *Endpoint) SetInbound(hook func(*memberlist.Packet) *memberlist.Packet) {
+	e.inbound.Store(&hook)
+}
+
+// Inject queues a packet for the node as if it had arrived, past the hook and
+// past faults. It does not block: the packet is dropped when 1024 wait already
+// or the endpoint is closed.
+func (e *Endpoint) Inject(p *memberlist.Packet) {
+	select {
+	case <-e.done:
+		return
+	default:
+	}
+	select {
+	case e.packets <- p:
+	default:
+		e.net.mu.Lock()
+		e.stats.Drops[DropBuffer]++
+		e.net.mu.Unlock()
 	}
 }
 

@@ -138,7 +138,7 @@ func (n *Network) SetLinks(links func(from, to int, proto Proto) Link) {
 // are asked. The index is at least 0 and less than 65536; the same node may
 // listen again after its endpoint was shut down or killed. Listen fails when
 // an endpoint is open at addr, or addr belongs to another node.
-func (n *Network) Listen(nodeIndex int, addr netip.AddrPort, opts ...Option) (*Endpoint, error) {
+func (n *Network) Listen(nodeIndex int, addr netip.AddrPort) (*Endpoint, error) {
 	if nodeIndex < 0 || nodeIndex >= maxNode {
 		return nil, fmt.Errorf("listen at %v: node index %d is outside 0 to %d", addr, nodeIndex, maxNode-1)
 	}
@@ -160,7 +160,7 @@ func (n *Network) Listen(nodeIndex int, addr netip.AddrPort, opts ...Option) (*E
 			Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
 	}
 	n.node(nodeIndex)
-	h.ep, h.gone = newEndpoint(n, h, addr, opts), false
+	h.ep, h.gone = newEndpoint(n, h, addr), false
 	return h.ep, nil
 }
 
