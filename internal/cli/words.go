@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// ago says how long before now t was, in the largest unit that leaves a number
+// of at least 1 (at least 2 above a minute, so that 90 s is "90s ago").
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := now.Sub(t)
+	if d < time.Second {
+		// A clock that is slightly ahead of ours is no news from the future.
+		return "now"
+	}
+	return span(d) + " ago"
+}
+
+// span writes a duration for people, with one unit.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 2*day:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/day)
+}
+
+// stamp writes a time in full, in UTC like the API.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// tagList is "a=1,b=2", sorted by key.
+func tagList(tags map[string]string) string {
+	var b strings.Builder
+	for i, k := range slices.Sorted(maps.Keys(tags)) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(clean(k) + "=" + clean(tags[k]))
+	}
+	return b.String()
+}
+
+// listed is "a", "a and b", "a, b and c".
+func listed(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// The formats of single answers.
+const (
+	formatTable = "table"
+	formatWide  = "wide"
+	formatText  = "text"
+	formatJSON  = "json"
+	formatJSONL = "jsonl"
+	formatYAML  = "yaml"
+	formatNames = "names"
+)
+
+// document writes v as one JSON or YAML document, with the same field names in
+// both.
+func (a *app) document(format string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot encode the answer: %w", err)
+	}
+	data = append(data, '\n')
+	if format == formatYAML {
+		if data, err = yaml.JSONToYAML(data); err != nil {
+			return fmt.Errorf("cannot encode the answer: %w", err)
+		}
+	}
+	_, err = a.stdout.Write(data)
+	return err
+}
+
+// jsonLine writes v as one line.
+func (a *app) jsonLine(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("cannot encode the answer: %w", err)
+	}
+	_, err = a.stdout.Write(append(data, '\n'))
+	return err
+}
+
+// print writes text as it is.
+func (a *app) print(text string) error {
+	_, err := a.stdout.Write([]byte(text))
+	return err
+}
