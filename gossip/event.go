@@ -183,3 +183,10 @@ type JoinResult struct {
 	Joined []string     // addresses that answered, in the order of the answers
 	Failed []*SeedError // one for each seed or address that did not
 }
+
+// last is the ID of the newest event, 0 when there is none.
+func (l *eventLog) last() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.next - 1
+}

@@ -1,0 +1,219 @@
+package gossip
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hashicorp/memberlist"
+
+	"heartbeat/gossip/wire"
+	"heartbeat/membership"
+)
+
+// delegate is the engine's side of a Node. The engine calls most of it under
+// its own lock, so nothing here waits, calls the engine back or takes Node.mu;
+// it reads what it needs and queues an input. Only LocalState, which the
+// engine calls without its lock, looks into the core.
+type delegate struct{ n *Node }
+
+var (
+	_ memberlist.Delegate         = delegate{}
+	_ memberlist.EventDelegate    = delegate{}
+	_ memberlist.AliveDelegate    = delegate{}
+	_ memberlist.ConflictDelegate = delegate{}
+	_ memberlist.MergeDelegate    = delegate{}
+	_ memberlist.PingDelegate     = delegate{}
+)
+
+// NotifyAlive refuses members that no table should hold: their alive message
+// may come from anyone who can send a packet.
+func (d delegate) NotifyAlive(m *memberlist.Node) error {
+	if err := checkPeer(m); err != nil {
+		return err
+	}
+	if !d.n.roster.admit(m.Name) {
+		return fmt.Errorf("the table is full (members.max = %d)", d.n.cfg.MaxMembers)
+	}
+	return nil
+}
+
+// checkPeer is more lenient than checkName, for plain memberlist nodes choose
+// their names by other rules, but lets nothing in that would garble a terminal.
+func checkPeer(m *memberlist.Node) error {
+	switch {
+	case m.Name == "" || len(m.Name) > maxNameLen:
+		return fmt.Errorf("its name has %d bytes: 1 to %d are possible", len(m.Name), maxNameLen)
+	case !utf8.ValidString(m.Name):
+		return errors.New("its name is not valid UTF-8")
+	case len(m.Meta) > memberlist.MetaMaxSize:
+		return fmt.Errorf("its meta data has %d bytes: at most %d are possible", len(m.Meta), memberlist.MetaMaxSize)
+	case !peerAddr(m).IsValid() || m.Port == 0 || peerAddr(m).Addr().IsUnspecified():
+		return fmt.Errorf("%v port %d is not an address", m.Addr, m.Port)
+	}
+	for _, r := range m.Name {
+		if !unicode.IsPrint(r) {
+			return errors.New("its name holds control characters")
+		}
+	}
+	return nil
+}
+
+func peerAddr(m *memberlist.Node) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(m.Addr)
+	return netip.AddrPortFrom(ip.Unmap(), m.Port)
+}
+
+// peerTags are the member's tags; a plain memberlist node has none.
+func peerTags(m *memberlist.Node) map[string]string {
+	tags, err := wire.DecodeTags(m.Meta)
+	if err != nil {
+		return nil
+	}
+	return tags
+}
+
+// NotifyJoin reports a member that the engine holds alive from now on.
+func (d delegate) NotifyJoin(m *memberlist.Node) {
+	d.n.roster.joined(m.Name)
+	d.n.tap.forget(m.Name)
+	d.n.rtt.forget(m.Name)
+	d.n.inbox.put(membership.Joined{Name: m.Name, Addr: peerAddr(m), Tags: peerTags(m)})
+}
+
+// NotifyUpdate reports changed tags.
+func (d delegate) NotifyUpdate(m *memberlist.Node) {
+	d.n.inbox.put(membership.Updated{Name: m.Name, Addr: peerAddr(m), Tags: peerTags(m)})
+}
+
+// NotifyLeave reports that the engine gave the member up, for one of three
+// reasons that it does not tell apart: a dead message, which the tap has seen;
+// its own suspicion timer, before which the tap has seen the suspicion; or a
+// full exchange of state, in which only a graceful leave counts as final
+// (memberlist turns a failure heard that way into a suspicion).
+func (d delegate) NotifyLeave(m *memberlist.Node) {
+	d.n.roster.gone(m.Name, time.Now())
+	d.n.rtt.forget(m.Name)
+	r := d.n.tap.rumour(m.Name)
+	if !r.left && (r.dead || r.suspected) && m.Name != d.n.cfg.Name {
+		d.n.inbox.put(membership.EngineFailed{Name: m.Name, Incarnation: max(r.deadAt, r.suspectAt)})
+		return
+	}
+	d.n.inbox.put(membership.EngineLeft{Name: m.Name, Incarnation: r.deadAt})
+}
+
+// NotifyConflict reports that two nodes use one name.
+func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
+	d.n.inbox.put(membership.Conflict{Name: existing.Name, Ours: peerAddr(existing), Theirs: peerAddr(other)})
+}
+
+// NotifyMerge refuses to join a cluster in which somebody else has this node's
+// name.
+func (d delegate) NotifyMerge(peers []*memberlist.Node) error {
+	own := d.n.advertise
+	for _, p := range peers {
+		held := p.State == memberlist.StateAlive || p.State == memberlist.StateSuspect
+		if p.Name == d.n.cfg.Name && held && peerAddr(p) != own {
+			return fmt.Errorf("%w: %q is the node at %s; give this node (%s) another name", ErrNameConflict, p.Name, peerAddr(p), own)
+		}
+	}
+	return nil
+}
+
+// NodeMeta returns the encoded tags; Validate and UpdateTags keep them within
+// the limit.
+func (d delegate) NodeMeta(int) []byte { return d.n.tags.Load().meta }
+
+// NotifyMsg takes a user message. What is not ours, or of another version, is
+// ignored so that mixed clusters do no harm.
+func (d delegate) NotifyMsg(b []byte) {
+	msg, err := wire.Decode(b)
+	if err != nil {
+		d.n.user.refused.Add(1)
+		return
+	}
+	if order, ok := msg.(*wire.ForcedOut); ok && d.n.user.relay(order.ID, b) {
+		d.n.inbox.put(membership.ForcedOut{Subject: order.Subject, Incarnation: order.Incarnation, Prune: order.Prune, By: order.By})
+	}
+}
+
+// GetBroadcasts hands out user messages that wait to be gossiped.
+func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
+	return d.n.user.queue.GetBroadcasts(overhead, limit)
+}
+
+// LocalState carries what the engine does not: failed and left members, which
+// it forgets.
+func (d delegate) LocalState(bool) []byte {
+	n := d.n
+	n.mu.Lock()
+	records := n.core.Records(time.Now())
+	n.mu.Unlock()
+	out := make([]wire.Record, 0, len(records))
+	for _, r := range records {
+		meta, err := wire.EncodeTags(r.Tags)
+		if err != nil {
+			continue
+		}
+		out = append(out, wire.Record{
+			Name: r.Name, Addr: r.Addr, Incarnation: r.Incarnation, State: uint8(r.State), Meta: meta,
+			AgeMillis: r.Age.Milliseconds(), ForcedOut: r.ForcedOut, Pruned: r.Pruned,
+		})
+	}
+	buf, err := wire.Encode(&wire.StateSync{Records: wire.Fit(out)})
+	if err != nil {
+		n.log.Warn().Err(err).Msg("cannot encode the memory of failed members; this exchange goes without it")
+		return nil
+	}
+	return buf
+}
+
+// MergeRemoteState takes in another node's memory.
+func (d delegate) MergeRemoteState(buf []byte, _ bool) {
+	msg, err := wire.Decode(buf)
+	if err != nil {
+		d.n.user.refused.Add(1)
+		return
+	}
+	sync, ok := msg.(*wire.StateSync)
+	if !ok {
+		return
+	}
+	for _, r := range sync.Records {
+		tags, _ := wire.DecodeTags(r.Meta)
+		d.n.inbox.offer(membership.Record{
+			Name: r.Name, Addr: r.Addr, Tags: tags, Incarnation: r.Incarnation, State: membership.State(r.State),
+			Age: time.Duration(r.AgeMillis) * time.Millisecond, ForcedOut: r.ForcedOut, Pruned: r.Pruned,
+		})
+	}
+}
+
+// AckPayload adds nothing to acks.
+func (d delegate) AckPayload() []byte { return nil }
+
+// NotifyPingComplete measures a member, and this node's own health with it.
+func (d delegate) NotifyPingComplete(m *memberlist.Node, rtt time.Duration, _ []byte) {
+	d.n.rtt.set(m.Name, rtt)
+	d.n.noteHealth()
+}
+
+// noteHealth tells the core when the engine's score of its own health changed.
+func (n *Node) noteHealth() {
+	if !n.running.Load() {
+		return // the engine is still being made
+	}
+	score := int64(n.engine.GetHealthScore())
+	if n.health.Swap(score) != score {
+		n.inbox.put(membership.Health{Score: int(score)})
+	}
+}
+
+// noteLeave reports a graceful leave that the tap has heard of. The engine
+// tells the core itself when it still holds the member; when it gave the
+// member up as failed before, only this record turns failed into left.
+func (n *Node) noteLeave(name string, incarnation uint32) {
+	n.inbox.offer(membership.Record{Name: name, Incarnation: incarnation, State: membership.Left, By: name})
+}

@@ -1,0 +1,153 @@
+package gossip
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"time"
+
+	"heartbeat/gossip/wire"
+	"heartbeat/membership"
+)
+
+// begin opens an operation on the engine; the caller ends it with n.ops.Done.
+// None begins once Close has.
+func (n *Node) begin() error {
+	n.opsMu.RLock()
+	defer n.opsMu.RUnlock()
+	if n.ctx.Err() != nil {
+		return ErrClosed
+	}
+	if n.left.Load() {
+		return ErrLeft
+	}
+	n.ops.Add(1)
+	return nil
+}
+
+// defaultOpTimeout bounds an operation whose context has no deadline.
+const defaultOpTimeout = 10 * time.Second
+
+// timeoutOf returns how long the engine may take, for it knows no contexts.
+func timeoutOf(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return max(time.Until(deadline), time.Millisecond)
+	}
+	return defaultOpTimeout
+}
+
+// Leave tells the others that this node leaves, so that they hold it left and
+// not failed, and waits until the news was handed on (at most until ctx's
+// deadline, or 10 s). Afterwards the node still answers, but can only be
+// closed. Leaving twice is no error.
+func (n *Node) Leave(ctx context.Context) error {
+	n.leaveMu.Lock()
+	defer n.leaveMu.Unlock()
+	if n.left.Load() {
+		return nil
+	}
+	if err := n.begin(); err != nil {
+		return err
+	}
+	defer n.ops.Done()
+	n.left.Store(true)
+	if err := n.engine.Leave(timeoutOf(ctx)); err != nil {
+		return fmt.Errorf("the leave may not have reached the others, who will then hold this node failed: %w", err)
+	}
+	return nil
+}
+
+// UpdateTags sets and removes tags of this node and tells the others. It
+// returns the tags as they are afterwards. When they would not fit nothing
+// changes; when the news could not be handed on in time the tags have changed
+// here, and the others learn them by the next exchange of state.
+func (n *Node) UpdateTags(ctx context.Context, set map[string]string, remove []string) (map[string]string, error) {
+	if err := n.begin(); err != nil {
+		return nil, err
+	}
+	defer n.ops.Done()
+	n.tagsMu.Lock()
+	defer n.tagsMu.Unlock()
+	tags := maps.Clone(n.tags.Load().tags)
+	if tags == nil {
+		tags = make(map[string]string)
+	}
+	for _, k := range remove {
+		delete(tags, k)
+	}
+	maps.Copy(tags, set)
+	meta, err := wire.EncodeTags(tags)
+	if err != nil {
+		return nil, fmt.Errorf("the tags stay as they were: %w", err)
+	}
+	n.tags.Store(&localTags{tags: tags, meta: meta})
+	if err := n.engine.UpdateNode(timeoutOf(ctx)); err != nil {
+		return maps.Clone(tags), fmt.Errorf("the tags are set here but the others may learn them late: %w", err)
+	}
+	return maps.Clone(tags), nil
+}
+
+// ForceLeave turns a failed member into one that has left, here and by gossip
+// everywhere, so that nobody waits for it any more. With prune it is removed
+// from the views altogether; that also goes for one that has left. It fails
+// with ErrNoSuchMember, or with ErrNotFailed for a member that is alive or
+// suspect: such a one would refute it at once.
+func (n *Node) ForceLeave(ctx context.Context, name string, prune bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := n.begin(); err != nil {
+		return err
+	}
+	defer n.ops.Done()
+	m, ok := n.View().Member(name)
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: %q", ErrNoSuchMember, name)
+	case m.State == membership.Failed, m.State == membership.Left && prune:
+	default:
+		return fmt.Errorf("%w: %q is %s", ErrNotFailed, name, m.State)
+	}
+	order := &wire.ForcedOut{
+		Subject: name, Incarnation: m.Incarnation, Prune: prune, By: n.cfg.Name,
+		ID: rand.Uint64(), At: time.Now().UnixMilli(),
+	}
+	buf, err := wire.Encode(order)
+	if err != nil {
+		return fmt.Errorf("cannot encode the order to force %q out; nothing has changed: %w", name, err)
+	}
+	n.inbox.put(membership.ForcedOut{Subject: name, Incarnation: m.Incarnation, Prune: prune, By: n.cfg.Name})
+	n.user.relay(order.ID, buf)
+	n.drain()
+	return nil
+}
+
+// Close stops the node without telling the others, who will hold it failed
+// unless Leave was called before. It ends all goroutines of the node and its
+// engine, closes the sockets and lets watchers read what is left. Closing twice
+// is no error.
+func (n *Node) Close() error {
+	var err error
+	n.closed.Do(func() { err = n.shutdown() })
+	return err
+}
+
+func (n *Node) shutdown() error {
+	n.opsMu.Lock()
+	n.cancel()
+	n.opsMu.Unlock()
+	n.leaveMu.Lock() // the engine panics when it is told to leave while it shuts down
+	n.tap.finishProbes(n.cfg.ProbeInterval * time.Duration(n.cfg.AwarenessMax))
+	err := n.engine.Shutdown()
+	n.leaveMu.Unlock()
+	n.ops.Wait()
+	n.tap.close()
+	n.loop.Wait()
+	n.drain()
+	n.events.close()
+	if err != nil {
+		return fmt.Errorf("closing the node: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package gossip
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var ignoreUnset = cmp.Options{
+	cmpopts.IgnoreFields(Config{}, "Logger", "Transport", "Engine", "Keyring"),
+	cmpopts.EquateComparable(netip.Prefix{}),
+	cmpopts.EquateEmpty(),
+}
+
+func TestProfilesAreValid(t *testing.T) {
+	for _, name := range []string{"lan", "wan", "local"} {
+		c, err := Profile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Name = "n1" // the host's name is not the profile's fault
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.Profile != name {
+			t.Errorf("%s calls itself %q", name, c.Profile)
+		}
+	}
+	if _, err := Profile("moon"); err == nil || !strings.Contains(err.Error(), "lan, wan or local") {
+		t.Errorf("unknown profile: %v", err)
+	}
+}
+
+// Whatever Get shows, Set reads back: the file that `config show` prints is one
+// that can be loaded.
+func TestSettingsRoundTrip(t *testing.T) {
+	from := WAN()
+	from.Name, from.Cluster, from.Advertise = "n1", "blue", "10.0.0.1"
+	from.Tags = map[string]string{"role": "web", "zone": "a"}
+	from.AllowedNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	from.Compression = true
+	var to Config
+	to.Profile = from.Profile
+	for _, s := range Settings() {
+		text, err := from.Get(s.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := to.Set(s.Key, text); err != nil {
+			t.Errorf("%s = %q: %v", s.Key, text, err)
+		}
+	}
+	if diff := cmp.Diff(from, to, ignoreUnset); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Every field of Config that is a plain value can be set by name; a field that
+// is forgotten in the table would silently keep its default.
+func TestEveryFieldHasASetting(t *testing.T) {
+	notByName := map[string]string{
+		"Profile":   "chosen as a whole",
+		"Keyring":   "a file of its own",
+		"Logger":    "not a value",
+		"Transport": "not a value",
+		"Engine":    "not a value",
+	}
+	samples := map[string]string{"duration": "7m0s", "int": "17", "bool": "true", "string": "sample", "tags": "a=b", "networks": "10.0.0.0/8"}
+	touched := make(map[string]bool)
+	for _, s := range Settings() {
+		var before, after Config
+		if err := after.Set(s.Key, samples[s.Kind]); err != nil {
+			t.Fatalf("%s: %v", s.Key, err)
+		}
+		b, a := reflect.ValueOf(before), reflect.ValueOf(after)
+		for i := range a.NumField() {
+			name := a.Type().Field(i).Name
+			if notByName[name] == "" && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+				touched[name] = true
+			}
+		}
+		if s.Help == "" {
+			t.Errorf("%s has no help", s.Key)
+		}
+	}
+	for i := range reflect.TypeFor[Config]().NumField() {
+		name := reflect.TypeFor[Config]().Field(i).Name
+		if !touched[name] && notByName[name] == "" {
+			t.Errorf("no setting sets %s", name)
+		}
+	}
+}
+
+func TestValidateReportsEverythingAtOnce(t *testing.T) {
+	c := LAN()
+	c.Name = "two words"
+	c.Bind = ""
+	c.Port = 70000
+	c.ProbeInterval = time.Second
+	c.ProbeTimeout = time.Second
+	c.SuspicionMult = 0
+	c.Advertise = "0.0.0.0"
+	c.Tags = map[string]string{"k": strings.Repeat("v", 600)}
+	c.AcceptPlain = true
+	c.Cluster = strings.Repeat("c", 256)
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("it fits?")
+	}
+	for _, want := range []string{
+		`node.name: "two words" holds a space`,
+		"network.bind: an address or an interface's name is needed",
+		"network.port: 70000 is out of range: 0 to 65535",
+		"probe.timeout: 1s must be less than probe.interval (1s)",
+		"suspicion.mult: 0 is out of range",
+		"network.advertise: 0.0.0.0 is no address that others could reach",
+		"node.tags: ",
+		"encryption.accept_plain, encryption.send_plain: they mean nothing without a keyring",
+		"cluster.name: 256 bytes are too many",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing from:\n%v", want, err)
+		}
+	}
+}
+
+func TestSetRefuses(t *testing.T) {
+	for _, tc := range []struct{ key, value, want string }{
+		{"probe.intervall", "1s", `"probe.intervall" is not known; did you mean "probe.interval"?`},
+		{"zzz", "1s", `"zzz" is not known`},
+		{"probe.interval", "1", `probe.interval: "1" is not a duration such as`},
+		{"probe.indirect", "three", `"three" is not a whole number`},
+		{"probe.disable_tcp", "yes", `"yes" is neither true nor false`},
+		{"network.allowed", "10.0.0.0", `"10.0.0.0" is not a network such as`},
+		{"node.tags", "web", `tag "web" is not of the form key=value`},
+		{"node.tags", "a=1,a=2", `tag "a" is given twice`},
+	} {
+		c := LAN()
+		before := c
+		err := c.Set(tc.key, tc.value)
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s=%s: %v, want %q", tc.key, tc.value, err, tc.want)
+		}
+		if diff := cmp.Diff(before, c, ignoreUnset); diff != "" {
+			t.Errorf("%s=%s changed the configuration all the same: %s", tc.key, tc.value, diff)
+		}
+	}
+}
+
+func TestSplitSeed(t *testing.T) {
+	for _, tc := range []struct {
+		seed, host string
+		port       int
+	}{
+		{"n1", "n1", 7946}, {"n1.example.org:80", "n1.example.org", 80}, {"10.0.0.1", "10.0.0.1", 7946},
+		{"10.0.0.1:1", "10.0.0.1", 1}, {"::1", "::1", 7946}, {"[::1]", "::1", 7946}, {"[fe80::1]:99", "fe80::1", 99},
+		{" n1 ", "n1", 7946},
+		{"", "", 0}, {"a:b:c", "", 0}, {"n1:", "", 0}, {"n1:0", "", 0}, {"n1:99999", "", 0}, {":80", "", 0}, {"a b", "", 0}, {"http://n1", "", 0},
+	} {
+		host, port, err := SplitSeed(tc.seed, DefaultPort)
+		if host != tc.host || port != tc.port || (err != nil) != (tc.host == "") {
+			t.Errorf("%q: %q %d %v, want %q %d", tc.seed, host, port, err, tc.host, tc.port)
+		}
+	}
+}
+
+func FuzzSplitSeed(f *testing.F) {
+	for _, s := range []string{"n1", "n1:80", "[::1]:80", "::1", "a:b:c", "[", "]:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, seed string) {
+		host, port, err := SplitSeed(seed, DefaultPort)
+		if err == nil && (host == "" || port < 1 || port > 65535) {
+			t.Errorf("%q became %q %d", seed, host, port)
+		}
+	})
+}
+
+func FuzzSet(f *testing.F) {
+	for _, s := range Settings() {
+		f.Add(s.Key, "1s")
+	}
+	f.Fuzz(func(t *testing.T, key, value string) {
+		c := LAN()
+		if c.Set(key, value) != nil {
+			return
+		}
+		_ = c.Validate()
+		text, err := c.Get(key)
+		if err != nil {
+			t.Fatalf("%s was set but cannot be read: %v", key, err)
+		}
+		if err := c.Set(key, text); err != nil && !strings.Contains(value, ",") {
+			t.Errorf("%s = %q reads back as %q: %v", key, value, text, err)
+		}
+	})
+}

@@ -1,0 +1,264 @@
+package gossip
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"heartbeat/gossip/wire"
+	"heartbeat/membership"
+)
+
+// tap sits between the engine and its transport and reads what the engine does
+// not tell: who accuses whom, and at which incarnation. It changes nothing.
+//
+// Outbound packets show what the engine itself has accepted, for it gossips on
+// every suspicion, refutation and death that it believes; inbound ones show
+// the same one gossip round earlier, and who said it.
+type tap struct {
+	node   *Node
+	peeker *wire.Peeker
+	inject func(*memberlist.Packet) // hands the engine a packet as if it had arrived
+	relay  sync.WaitGroup           // the goroutine of a transport without hooks
+	stop   chan struct{}
+
+	mu        sync.Mutex
+	rumours   map[string]rumour        // guarded by mu; by member that the engine may hold
+	probes    [maxProbesInFlight]probe // guarded by mu; a ring of the pings sent last
+	nextProbe int                      // guarded by mu
+}
+
+// rumour is what passed about one member since it joined. Together with the
+// engine's bare "it is gone" it tells why.
+type rumour struct {
+	suspectAt uint32 // incarnation of the newest suspicion, when suspected
+	deadAt    uint32 // incarnation of the newest dead message, when dead or left
+	suspected bool
+	dead      bool // somebody declared it failed
+	left      bool // it said itself that it leaves
+}
+
+// probe is a ping that this node has sent.
+type probe struct {
+	seqNo uint32
+	at    time.Time
+}
+
+// maxProbesInFlight is more than the probe loop (one at a time) and the pings
+// relayed for others keep waiting at once.
+const maxProbesInFlight = 64
+
+// hooked is a transport that shows and takes inbound packets without a
+// goroutine in between, as gossip/transport and the simulator's fabric do.
+type hooked interface {
+	// SetInbound sets what sees each inbound packet; it returns the packet
+	// for the engine, or nil to drop it. To be called before packets flow.
+	SetInbound(func(*memberlist.Packet) *memberlist.Packet)
+	// Inject queues a packet for the engine as if it had arrived.
+	Inject(*memberlist.Packet)
+}
+
+func newTap(n *Node) *tap {
+	var keys func() [][]byte
+	if n.cfg.Keyring != nil {
+		keys = n.cfg.Keyring.active
+	}
+	return &tap{
+		node:    n,
+		peeker:  wire.NewPeeker(n.cfg.Cluster, keys),
+		stop:    make(chan struct{}),
+		rumours: make(map[string]rumour),
+	}
+}
+
+// wrap returns the transport to give to the engine.
+func (t *tap) wrap(inner memberlist.Transport) memberlist.NodeAwareTransport {
+	w := &tappedTransport{Transport: inner, tap: t}
+	w.aware, _ = inner.(memberlist.NodeAwareTransport)
+	if h, ok := inner.(hooked); ok {
+		h.SetInbound(t.inbound)
+		t.inject = h.Inject
+		return w
+	}
+	relayed := make(chan *memberlist.Packet)
+	w.relayed = relayed
+	t.inject = func(p *memberlist.Packet) {
+		select {
+		case relayed <- p:
+		case <-t.stop:
+		}
+	}
+	t.relay.Go(func() {
+		for {
+			select {
+			case p := <-inner.PacketCh():
+				t.inject(t.inbound(p))
+			case <-t.stop:
+				return
+			}
+		}
+	})
+	return w
+}
+
+// close ends the relay goroutine, if there is one.
+func (t *tap) close() {
+	close(t.stop)
+	t.relay.Wait()
+}
+
+func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
+	// A packet that the tap cannot read is the engine's to judge.
+	_ = t.peeker.Peek(p.Buf, func(s wire.Seen) { t.see(s, membership.SourceInbound) })
+	return p
+}
+
+func (t *tap) outbound(b []byte) {
+	_ = t.peeker.Peek(b, func(s wire.Seen) { t.see(s, membership.SourceOutbound) })
+}
+
+func (t *tap) see(s wire.Seen, source membership.Source) {
+	switch s.Kind {
+	case wire.Suspect:
+		t.noteSuspicion(s)
+		t.node.inbox.offer(membership.Accused{Subject: s.Node, Incarnation: s.Incarnation, Accuser: s.From, Source: source})
+	case wire.Alive:
+		t.noteAlive(s)
+		t.node.inbox.offer(membership.Refuted{Subject: s.Node, Incarnation: s.Incarnation})
+	case wire.Dead:
+		t.noteDead(s)
+	case wire.Ping:
+		if source == membership.SourceOutbound {
+			t.noteProbe(s.SeqNo)
+		}
+	}
+}
+
+// change edits what is rumoured about a member that the engine may hold;
+// others are not worth the memory.
+func (t *tap) change(name string, edit func(*rumour)) {
+	if !t.node.roster.has(name) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.rumours[name]
+	edit(&r)
+	t.rumours[name] = r
+}
+
+func (t *tap) noteSuspicion(s wire.Seen) {
+	t.change(s.Node, func(r *rumour) {
+		if !r.suspected || s.Incarnation > r.suspectAt {
+			r.suspected, r.suspectAt = true, s.Incarnation
+		}
+	})
+}
+
+func (t *tap) noteAlive(s wire.Seen) {
+	t.mu.Lock()
+	r, known := t.rumours[s.Node]
+	if known && s.Incarnation > max(r.suspectAt, r.deadAt) {
+		delete(t.rumours, s.Node)
+	}
+	t.mu.Unlock()
+}
+
+func (t *tap) noteDead(s wire.Seen) {
+	leaves := s.From == s.Node
+	t.change(s.Node, func(r *rumour) {
+		switch {
+		case !r.dead && !r.left, s.Incarnation > r.deadAt:
+			r.deadAt, r.dead, r.left = s.Incarnation, !leaves, leaves
+		case s.Incarnation == r.deadAt:
+			r.left = r.left || leaves
+		}
+	})
+	if leaves {
+		t.node.noteLeave(s.Node, s.Incarnation)
+	}
+}
+
+// rumour returns what passed about a member since it joined.
+func (t *tap) rumour(name string) rumour {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rumours[name]
+}
+
+func (t *tap) forget(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.rumours, name)
+}
+
+func (t *tap) noteProbe(seqNo uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.probes[t.nextProbe] = probe{seqNo: seqNo, at: time.Now()}
+	t.nextProbe = (t.nextProbe + 1) % maxProbesInFlight
+}
+
+// finishProbes lets the engine's probes end at once by handing it the acks
+// that they wait for. The engine's shutdown neither ends nor awaits them, and a
+// probe may run for ProbeInterval*AwarenessMax.
+func (t *tap) finishProbes(longest time.Duration) {
+	t.mu.Lock()
+	var waiting []uint32
+	for _, p := range t.probes {
+		if !p.at.IsZero() && time.Since(p.at) <= longest {
+			waiting = append(waiting, p.seqNo)
+		}
+	}
+	t.mu.Unlock()
+	var key []byte
+	if k := t.node.cfg.Keyring; k != nil && !t.node.cfg.AcceptPlain {
+		key = k.active()[0]
+	}
+	for _, seqNo := range waiting {
+		buf, err := wire.Wrap(wire.EncodeAck(seqNo), t.node.cfg.Cluster, key)
+		if err != nil {
+			return // the probes then end by themselves, only later
+		}
+		t.inject(&memberlist.Packet{Buf: buf, From: &net.UDPAddr{}, Timestamp: time.Now()})
+	}
+}
+
+// tappedTransport is the transport as the engine sees it.
+type tappedTransport struct {
+	memberlist.Transport
+	aware   memberlist.NodeAwareTransport // the same transport, when it takes names; else nil
+	tap     *tap
+	relayed chan *memberlist.Packet // nil when the transport has hooks
+}
+
+var _ memberlist.NodeAwareTransport = (*tappedTransport)(nil)
+
+func (w *tappedTransport) PacketCh() <-chan *memberlist.Packet {
+	if w.relayed != nil {
+		return w.relayed
+	}
+	return w.Transport.PacketCh()
+}
+
+func (w *tappedTransport) WriteTo(b []byte, addr string) (time.Time, error) {
+	w.tap.outbound(b)
+	return w.Transport.WriteTo(b, addr)
+}
+
+func (w *tappedTransport) WriteToAddress(b []byte, addr memberlist.Address) (time.Time, error) {
+	w.tap.outbound(b)
+	if w.aware != nil {
+		return w.aware.WriteToAddress(b, addr)
+	}
+	return w.Transport.WriteTo(b, addr.Addr)
+}
+
+func (w *tappedTransport) DialAddressTimeout(addr memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if w.aware != nil {
+		return w.aware.DialAddressTimeout(addr, timeout)
+	}
+	return w.Transport.DialTimeout(addr.Addr, timeout)
+}
