@@ -99,6 +99,9 @@ func (c *Core) remember(r *row, in Record, since time.Duration) {
 	if before == 0 {
 		f.firstSeen = c.now
 	}
+	if !f.addr.IsValid() { // a leave that was only overheard names no address
+		f.addr, f.tags = r.fact.addr, r.fact.tags
+	}
 	c.put(r, f)
 	if f.state == before {
 		return
@@ -107,13 +110,10 @@ func (c *Core) remember(r *row, in Record, since time.Duration) {
 	if f.state == Left {
 		kind, entry = ChangeLeft, EntryLeft
 	}
-	var by []string
-	if in.By != "" {
-		by = []string{c.name(in.By)}
-	}
+	by := c.name(in.By)
 	reason := fmt.Sprintf("learnt from another node's memory: %v for %v", f.state, in.Age.Round(time.Second))
-	c.emit(kind, r.fact, before, by, reason)
-	c.write(entry, r.fact, f.inc, c.name(in.By), SourceMemory, reason)
+	c.emit(kind, r.fact, before, saidBy(by), reason)
+	c.write(entry, r.fact, f.inc, by, SourceMemory, reason)
 }
 
 // forcedOut carries out an operator's order about a member that is gone.
@@ -142,7 +142,7 @@ func (c *Core) forcedOut(in ForcedOut) {
 	c.put(r, f)
 	by := c.name(in.By)
 	reason := fmt.Sprintf("an operator at %s forced it out", by)
-	c.emit(ChangeLeft, r.fact, Failed, []string{by}, reason)
+	c.emit(ChangeLeft, r.fact, Failed, saidBy(by), reason)
 	c.write(EntryForcedOut, r.fact, f.inc, by, SourceOperator, reason)
 }
 
@@ -180,10 +180,21 @@ func (c *Core) prune(name string, inc uint32, at time.Duration, by string, via S
 	if gone.state != 0 {
 		by = c.name(by)
 		reason := fmt.Sprintf("an operator at %s pruned it", by)
-		c.emit(ChangeRemoved, gone, gone.state, []string{by}, reason)
+		if via == SourceMemory {
+			reason = "learnt from another node's memory: an operator pruned it"
+		}
+		c.emit(ChangeRemoved, gone, gone.state, saidBy(by), reason)
 		c.write(EntryRemoved, gone, gone.inc, by, via, reason)
 	}
 	c.put(r, fact{name: gone.name, since: at, inc: max(inc, gone.inc), forcedOut: true})
+}
+
+// saidBy returns the one who said it as Change.By wants it: nobody when that is not known.
+func saidBy(name string) []string {
+	if name == "" {
+		return nil
+	}
+	return []string{name}
 }
 
 // oldestPruned returns the pruned name that would be forgotten first. It costs O(n) and

@@ -24,7 +24,7 @@ type StateSync struct {
 // Record is a member that failed or left.
 type Record struct {
 	Name        string         // 1 to MaxName bytes
-	Addr        netip.AddrPort // valid, without zone, and no IPv4 mapped into IPv6
+	Addr        netip.AddrPort // valid unless Pruned, without zone, and no IPv4 mapped into IPv6
 	Incarnation uint32
 	State       uint8  // StateFailed or StateLeft
 	Meta        []byte // at most MaxMeta bytes; none is decoded as nil
@@ -40,7 +40,7 @@ func (r *Record) Validate() error {
 	switch {
 	case len(r.Name) == 0 || len(r.Name) > MaxName:
 		return fmt.Errorf("%w: the name has %d bytes, must be 1 to %d", ErrInvalid, len(r.Name), MaxName)
-	case !r.Addr.IsValid() || r.Addr.Addr() != r.Addr.Addr().Unmap().WithZone(""):
+	case !r.Addr.IsValid() && !r.Pruned, r.Addr.Addr() != r.Addr.Addr().Unmap().WithZone(""):
 		return fmt.Errorf("%w: record of %q: address %v is none, has a zone, or is IPv4 mapped into IPv6", ErrInvalid, r.Name, r.Addr)
 	case r.State != StateFailed && r.State != StateLeft:
 		return fmt.Errorf("%w: record of %q: state %d is neither failed nor left", ErrInvalid, r.Name, r.State)
