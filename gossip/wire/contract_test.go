@@ -206,7 +206,8 @@ func start(t *testing.T, s security, count int) []*member {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(5 * time.Second)
+	// The engines probe at full seconds: return between two probes, so that none is half done then.
+	time.Sleep(5250 * time.Millisecond)
 	return members
 }
 
@@ -251,6 +252,8 @@ func live(t *testing.T, s security, sent Message) ([]*member, [][]byte) {
 	}
 	time.Sleep(5 * time.Second)
 	stop(t, members)
+	n1.end.net.mu.Lock()
+	defer n1.end.net.mu.Unlock()
 	return members, n1.end.net.packets
 }
 
@@ -322,9 +325,12 @@ func checkReceived(t *testing.T, members []*member, sent Message) {
 		if i == 1 {
 			want = append(want, sent)
 		}
+		m.mu.Lock()
+		received := m.received
+		m.mu.Unlock()
 		for _, w := range want {
 			found := false
-			for _, got := range m.received {
+			for _, got := range received {
 				found = found || cmp.Equal(w, got, compareAddrs)
 			}
 			if !found {
@@ -346,7 +352,6 @@ func TestInjectedAcksCompleteProbes(t *testing.T) {
 					n1.mu.Lock()
 					n1.acks["n2"] = 0
 					n1.mu.Unlock()
-					n2.end.net.setCut(n2.end.addr.String(), true)
 					if inject {
 						n1.end.setOutbound(func(e *end, packet []byte) {
 							if err := p.Peek(packet, func(seen Seen) { answer(t, e, s, seen) }); err != nil {
@@ -354,6 +359,7 @@ func TestInjectedAcksCompleteProbes(t *testing.T) {
 							}
 						})
 					}
+					n2.end.net.setCut(n2.end.addr.String(), true)
 					time.Sleep(30 * time.Second)
 					n1.mu.Lock()
 					completed := n1.acks["n2"]
