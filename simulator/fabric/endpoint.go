@@ -338,7 +338,8 @@ func (e *Endpoint) Shutdown() error {
 	return nil
 }
 
-// close ends everything but open streams.
+// close ends everything but open streams, and takes back what the node has not
+// fetched yet.
 func (e *Endpoint) close() {
 	if e.down {
 		return
@@ -358,13 +359,13 @@ func (e *Endpoint) close() {
 	e.accepts = nil
 	for {
 		select {
+		case <-e.packets:
 		case c := <-e.streams:
 			if c, ok := c.(*conn); ok {
 				c.abort()
 			}
-			continue
 		default:
+			return
 		}
-		return
 	}
 }
