@@ -56,7 +56,7 @@ func eventLine(term *terminal, ev httpapi.Event) string {
 	parts := []string{stamp(ev.At), term.paint(styleKinds, kind) + strings.Repeat(" ", max(0, kindWidth-len(kind)))}
 	switch {
 	case ev.Kind == httpapi.EventLost:
-		parts = append(parts, plural(int(ev.Lost), "event")+" are missing here")
+		parts = append(parts, "missing here: "+plural(int(ev.Lost), "event"))
 	case ev.Kind == httpapi.EventReset:
 		parts = append(parts, "the agent was started anew: what follows are its events since then")
 	case ev.Member != nil:

@@ -81,7 +81,8 @@ func (a *app) redrawMembers(ctx context.Context, api *httpapi.Client, filter htt
 func (a *app) frame(view *httpapi.Members, wide bool) string {
 	width, height := a.stdout.size()
 	lines := membersTable(a.stdout, view, wide, view.At).lines()
-	if most := max(height-2, 1); len(lines) > most {
+	if room := max(height-2, 2); len(lines) > room { // title above, cursor below
+		most := room - 1
 		lines = append(lines[:most], fmt.Sprintf("... and %s more: filter them, or use a larger window", plural(len(view.Members)-most+1, "member")))
 	}
 	title := fmt.Sprintf("%s (%s) at %s: %d of %s, Ctrl-C ends", clean(view.Node), view.Condition,

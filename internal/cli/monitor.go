@@ -46,9 +46,9 @@ func (a *app) logPrinter(format string) func(httpapi.LogLine) error {
 		case format == formatJSONL && line.Lost > 0:
 			return a.jsonLine(line)
 		case format == formatJSONL:
-			return a.print(string(line.Line) + "\n")
+			return a.print(escapeUnsafe(line.Line) + "\n")
 		case line.Lost > 0:
-			return a.print(fmt.Sprintf("... %s of the log are missing here\n", plural(int(line.Lost), "line")))
+			return a.print("... missing here: " + plural(int(line.Lost), "line") + "\n")
 		}
 		_, err := console.Write(line.Line)
 		return err

@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 )
 
 // ago says how long before now t was, in the largest unit that leaves a number
@@ -66,48 +63,4 @@ func listed(words []string) string {
 	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " and " + words[last]
-}
-
-// The formats of single answers.
-const (
-	formatTable = "table"
-	formatWide  = "wide"
-	formatText  = "text"
-	formatJSON  = "json"
-	formatJSONL = "jsonl"
-	formatYAML  = "yaml"
-	formatNames = "names"
-)
-
-// document writes v as one JSON or YAML document, with the same field names in
-// both.
-func (a *app) document(format string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("cannot encode the answer: %w", err)
-	}
-	data = append(data, '\n')
-	if format == formatYAML {
-		if data, err = yaml.JSONToYAML(data); err != nil {
-			return fmt.Errorf("cannot encode the answer: %w", err)
-		}
-	}
-	_, err = a.stdout.Write(data)
-	return err
-}
-
-// jsonLine writes v as one line.
-func (a *app) jsonLine(v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("cannot encode the answer: %w", err)
-	}
-	_, err = a.stdout.Write(append(data, '\n'))
-	return err
-}
-
-// print writes text as it is.
-func (a *app) print(text string) error {
-	_, err := a.stdout.Write([]byte(text))
-	return err
 }
