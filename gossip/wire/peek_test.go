@@ -98,7 +98,7 @@ func TestPeekRefuses(t *testing.T) {
 		{"incarnation out of range", pack(Dead, map[string]int64{"Incarnation": 1 << 32}, oldSpec), "", nil, "number"},
 		{"a name that is a number", pack(Dead, map[string]int{"Node": 1}, oldSpec), "", nil, "string"},
 		{"msgpack has no 0xc1", append([]byte{byte(Dead)}, "\x81\xa1x\xc1"...), "", nil, "not msgpack"},
-		{"padding", padding, "", [][]byte{key(1)}, ""},
+		{"padding", padding, "", [][]byte{key(1)}, "padding is longer"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
