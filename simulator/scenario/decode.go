@@ -67,7 +67,7 @@ type decoder struct {
 // value decodes n into v, which must be settable.
 func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 	d.pos[path] = nodePosition(d.source, n)
-	if _, null := n.(*ast.NullNode); null {
+	if isNull(n) {
 		d.add(path, "has no value")
 		return
 	}

@@ -13,7 +13,8 @@ type Plan struct {
 	Nodes []string
 	// Starts says when each node starts, counted from the beginning of the run, which lies before time 0.
 	Starts []time.Duration
-	// SeedNodes is how many nodes, from the first on, the others join through.
+	// SeedNodes is how many nodes, from the first on, are seeds. A node that starts joins through all of them
+	// except itself; a lone seed that starts again joins through all other nodes.
 	SeedNodes int
 	// Base is what every link is like when no fault strikes.
 	Base Link

@@ -143,6 +143,12 @@ func scalar(n ast.Node) (text string, ok bool) {
 	return "", false
 }
 
+// isNull says whether a node stands for no value at all.
+func isNull(n ast.Node) bool {
+	_, null := n.(*ast.NullNode)
+	return n == nil || null
+}
+
 // kind names what n is, for an error.
 func kind(n ast.Node) string {
 	switch n.(type) {
