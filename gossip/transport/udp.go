@@ -205,6 +205,9 @@ func (t *Transport) resolve(addr string) (netip.AddrPort, error) {
 		}
 		to = udpAddr.AddrPort()
 	}
+	if to.Port() == 0 || !to.Addr().IsValid() || to.Addr().IsUnspecified() {
+		return netip.AddrPort{}, fmt.Errorf("cannot send a packet to %q: a host and a port other than 0 are needed", addr)
+	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	if literal {
 		t.resolveMu.Lock()
