@@ -1,0 +1,75 @@
+# The commands of this repository. `make help` lists them.
+
+GO      ?= go
+BIN     := bin/heartbeat
+IMAGE   ?= heartbeat:local
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X heartbeat/cmd/heartbeat/internal/cli.version=$(VERSION)
+COMPOSE ?= $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
+
+# Long suites of one package at a time share two cores badly; -p bounds them.
+TESTFLAGS ?=
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the binary, static, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/heartbeat
+
+.PHONY: demo
+demo: build ## watch five real agents join, fail, come back and leave (about a minute)
+	@$(BIN) demo
+
+.PHONY: test
+test: vet lint race e2e ## everything that CI runs: vet, lint, race tests, end-to-end tests
+
+.PHONY: vet
+vet: ## go vet and gofmt
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not formatted: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: ## staticcheck, from its own module file
+	$(GO) tool -modfile=tools.mod staticcheck ./...
+
+.PHONY: race
+race: ## all tests with the race detector
+	$(GO) test -race -timeout 15m $(TESTFLAGS) ./...
+
+.PHONY: e2e
+e2e: build ## end-to-end tests with real processes, packet storm and containers
+	HEARTBEAT_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./cmd/heartbeat/internal/e2e/
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each
+	GO=$(GO) scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## benchmarks beside the code
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: compare-serf
+compare-serf: build ## memory and CPU of our agent beside Serf's, in one run
+	scripts/compare-serf.sh $(BIN)
+
+.PHONY: image
+image: ## build the container image from a static binary
+	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/heartbeat ./cmd/heartbeat
+	mkdir -p bin/image/empty
+	docker build --quiet -t $(IMAGE) .
+
+.PHONY: compose-up
+compose-up: image ## start five nodes in containers and wait until they see each other
+	$(COMPOSE) down --remove-orphans
+	$(COMPOSE) up -d
+	scripts/compose-wait.sh $(COMPOSE)
+
+.PHONY: compose-down
+compose-down: ## stop the containers and remove all that they left
+	$(COMPOSE) down --volumes --remove-orphans
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin reports
