@@ -32,15 +32,20 @@ func genAddr() *rapid.Generator[netip.AddrPort] {
 
 func genRecord() *rapid.Generator[Record] {
 	return rapid.Custom(func(t *rapid.T) Record {
+		pruned := rapid.Bool().Draw(t, "pruned")
+		addr := genAddr().Draw(t, "addr")
+		if pruned && rapid.Bool().Draw(t, "without address") {
+			addr = netip.AddrPort{}
+		}
 		return Record{
 			Name:        genName(1).Draw(t, "name"),
-			Addr:        genAddr().Draw(t, "addr"),
+			Addr:        addr,
 			Incarnation: rapid.Uint32().Draw(t, "incarnation"),
 			State:       rapid.SampledFrom([]uint8{StateFailed, StateLeft}).Draw(t, "state"),
 			Meta:        rapid.SliceOfN(rapid.Byte(), 0, MaxMeta).Draw(t, "meta"),
 			AgeMillis:   rapid.Int64Range(0, MaxAgeMillis).Draw(t, "age"),
 			ForcedOut:   rapid.Bool().Draw(t, "forced out"),
-			Pruned:      rapid.Bool().Draw(t, "pruned"),
+			Pruned:      pruned,
 		}
 	})
 }
@@ -222,6 +227,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"too many records", "\xb7\x01\x02\x81\xa1n\xcd\x10\x01", ErrInvalid},
 		{"fewer records than claimed", "\xb7\x01\x02\x81\xa1n\x02\x80", ErrInvalid},
 		{"empty record", "\xb7\x01\x02\x81\xa1n\x01\x80", ErrInvalid},
+		{"address of 5 bytes, pruned", "\xb7\x01\x02\x81\xa1n\x01\x84\xa1n\xa1x\xa1s\x03\xa1p\xc3\xa1a\xa5abcde", ErrInvalid},
 		{"address of 5 bytes", "\xb7\x01\x02\x81\xa1n\x01\x83\xa1n\xa1x\xa1s\x03\xa1a\xa5abcde", ErrInvalid},
 	}
 	for _, tt := range tests {

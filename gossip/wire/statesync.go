@@ -83,7 +83,7 @@ type syncHeader struct {
 // one piece, but bytes in steps of MaxInitLen, each of which copies all that came before.
 type wireRecord struct {
 	Name        string `codec:"n"`
-	IP          string `codec:"a"` // 4 or 16 bytes
+	IP          string `codec:"a"` // 4 or 16 bytes, or none
 	Port        uint16 `codec:"o"`
 	Incarnation uint32 `codec:"i"`
 	State       uint8  `codec:"s"`
@@ -125,7 +125,10 @@ func (s *StateSync) decode(dec *codec.Decoder) error {
 		if err := dec.Decode(&w); err != nil {
 			return err
 		}
-		ip, _ := netip.AddrFromSlice([]byte(w.IP))
+		ip, ok := netip.AddrFromSlice([]byte(w.IP))
+		if !ok && w.IP != "" {
+			return fmt.Errorf("record of %q: address of %d bytes", w.Name, len(w.IP))
+		}
 		r := Record{
 			Name: w.Name, Addr: netip.AddrPortFrom(ip, w.Port), Incarnation: w.Incarnation, State: w.State,
 			AgeMillis: w.AgeMillis, ForcedOut: w.ForcedOut, Pruned: w.Pruned,
