@@ -16,8 +16,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +40,7 @@ type Settings struct {
 	// Log is how the agent logs.
 	Log Log
 
-	origin map[string]string
+	origin map[string]assignment
 }
 
 // API says where and for whom the HTTP API answers.
@@ -84,7 +82,7 @@ func Defaults(profile string) (*Settings, error) {
 		API:    API{Address: DefaultAPIAddress},
 		Leave:  Leave{Timeout: 5 * time.Second},
 		Log:    Log{Level: "info", Format: "auto"},
-		origin: map[string]string{},
+		origin: map[string]assignment{},
 	}, nil
 }
 
@@ -100,7 +98,7 @@ func (s *Settings) Get(key string) (string, error) {
 // Origin says where the value of a setting came from, for people: a file's
 // line, a variable, a flag, or "default".
 func (s *Settings) Origin(key string) string {
-	return cmp.Or(s.origin[key], "default")
+	return cmp.Or(s.origin[key].source, "default")
 }
 
 // validate reports everything that does not fit, each with the source of the
@@ -109,7 +107,9 @@ func (s *Settings) validate() []Problem {
 	var problems []Problem
 	add := func(err error) {
 		key := keyOf(err)
-		problems = append(problems, Problem{Source: s.origin[key], Key: key, Err: err})
+		p := s.origin[key].problem(err)
+		p.Key = key
+		problems = append(problems, p)
 	}
 	for _, d := range table {
 		if d.check == nil {
@@ -157,51 +157,20 @@ func keyOf(err error) string {
 	return ""
 }
 
-// checkSeed accepts host, host:port, an IP address and [v6]:port. Whether the
-// name resolves is found out when it is used.
-func checkSeed(seed string) error {
-	if _, err := netip.ParseAddr(seed); err == nil {
-		return nil
-	}
-	host, port, hasPort := seed, "", false
-	switch {
-	case strings.HasPrefix(seed, "["):
-		v6, rest, closed := strings.Cut(seed[1:], "]")
-		if ip, err := netip.ParseAddr(v6); !closed || err != nil || !ip.Is6() {
-			return fmt.Errorf("seed %q: %q is not an IPv6 address in brackets", seed, seed)
-		}
-		if rest == "" {
-			return nil
-		}
-		if host, port, hasPort = v6, strings.TrimPrefix(rest, ":"), true; !strings.HasPrefix(rest, ":") {
-			return fmt.Errorf("seed %q: after the bracket only :port may follow", seed)
-		}
-	case strings.Count(seed, ":") > 1:
-		return fmt.Errorf("seed %q: an IPv6 address with a port is written [v6]:port", seed)
-	default:
-		host, port, hasPort = strings.Cut(seed, ":")
-		if err := checkHost(host); err != nil {
-			return fmt.Errorf("seed %q: %w", seed, err)
+// Changed lists the settings that differ in next.
+func (s *Settings) Changed(next *Settings) []Setting {
+	var changed []Setting
+	for _, d := range table {
+		if d.get(s) != d.get(next) {
+			changed = append(changed, d)
 		}
 	}
-	if n, err := strconv.Atoi(port); hasPort && (err != nil || n < 1 || n > 65535) {
-		return fmt.Errorf("seed %q: the port must be a number from 1 to 65535", seed)
-	}
-	return nil
+	return changed
 }
 
-// checkHost accepts DNS names, with the underscores of SRV names.
-func checkHost(host string) error {
-	if host == "" {
-		return errors.New("the host is missing")
-	}
-	if len(host) > 253 {
-		return fmt.Errorf("a name of %d bytes is too long: at most 253", len(host))
-	}
-	if i := strings.IndexFunc(host, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r))
-	}); i >= 0 {
-		return fmt.Errorf("%q cannot be part of a host name (a seed is host, host:port or [v6]:port)", host[i:i+1])
-	}
-	return nil
+// Blame wraps an error about the value of a setting (a file that it names, an
+// address that cannot be used) as an *Error that says where the value came
+// from.
+func (s *Settings) Blame(key string, err error) error {
+	return &Error{Problems: []Problem{s.origin[key].problem(fmt.Errorf("%s: %w", key, err))}}
 }

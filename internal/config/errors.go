@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,21 +52,14 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// problemsError returns nil when there are no problems.
-func problemsError(problems []Problem) error {
-	if len(problems) == 0 {
-		return nil
-	}
-	return &Error{Problems: problems}
-}
-
-// sortByPosition orders the problems of one file as a reader meets them.
+// sortByPosition orders problems as a reader meets them: those of the file by
+// place, then the others as they are.
 func sortByPosition(problems []Problem) {
 	slices.SortStableFunc(problems, func(a, b Problem) int {
-		if a.line != b.line {
-			return a.line - b.line
+		if inFile := cmp.Compare(min(b.line, 1), min(a.line, 1)); inFile != 0 {
+			return inFile
 		}
-		return a.column - b.column
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
 	})
 }
 
@@ -78,4 +73,13 @@ func fileProblem(file string, line, column int, format string, args ...any) Prob
 
 func position(file string, line, column int) string {
 	return fmt.Sprintf("%s:%d:%d", file, line, column)
+}
+
+// listError puts the errors about the values of one list into one line.
+func listError(errs []error) error {
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
 }

@@ -59,7 +59,7 @@ func Resolve(src Sources) (*Settings, error) {
 	for _, f := range src.Flags {
 		a := assignment{key: f.Key, values: []string{f.Value}, source: "flag " + f.Name}
 		if _, ok := lookup(f.Key); !ok {
-			problems = append(problems, Problem{Source: a.source, Err: unknownKey(f.Key)})
+			problems = append(problems, a.problem(unknownKey(f.Key)))
 			continue
 		}
 		given = append(given, a)
@@ -70,8 +70,9 @@ func Resolve(src Sources) (*Settings, error) {
 	if len(problems) == 0 {
 		problems = s.validate()
 	}
-	if err := problemsError(problems); err != nil {
-		return nil, err
+	if len(problems) > 0 {
+		sortByPosition(problems)
+		return nil, &Error{Problems: problems}
 	}
 	return s, nil
 }
@@ -93,27 +94,34 @@ type assignment struct {
 	line, column int // in the file
 }
 
+func (a assignment) problem(err error) Problem {
+	return Problem{Source: a.source, Key: a.key, Err: err, line: a.line, column: a.column}
+}
+
 // build starts from the defaults of the profile that counts in the end and
 // applies what was given, in order. A bad value is reported even when a later
 // source overrides it.
 func build(given []assignment) (*Settings, []Problem) {
 	name := "lan"
 	for _, a := range given {
-		if _, err := gossip.Profile(a.values[0]); a.key == "profile" && err == nil {
+		if a.key != "profile" {
+			continue
+		}
+		if _, err := gossip.Profile(a.values[0]); err == nil {
 			name = a.values[0]
 		}
 	}
 	s, err := Defaults(name)
 	if err != nil {
-		return nil, []Problem{{Key: "profile", Err: err}}
+		return nil, []Problem{{Err: err}}
 	}
 	var problems []Problem
 	for _, a := range given {
 		if err := s.apply(a); err != nil {
-			problems = append(problems, Problem{Source: a.source, Key: a.key, Err: fmt.Errorf("%s: %w", a.key, err), line: a.line, column: a.column})
+			problems = append(problems, a.problem(fmt.Errorf("%s: %w", a.key, err)))
 			continue
 		}
-		s.origin[a.key] = a.source
+		s.origin[a.key] = a
 	}
 	return s, problems
 }
@@ -135,6 +143,8 @@ func (s *Settings) apply(a assignment) error {
 	return d.set(s, strings.Join(a.values, ","))
 }
 
+const envPrefix = "HEARTBEAT_"
+
 // cliVariables belong to the command line tool, which shares the prefix.
 var cliVariables = []string{"HEARTBEAT_CONFIG", "HEARTBEAT_ADDRESS", "HEARTBEAT_TOKEN_FILE"}
 
@@ -144,22 +154,25 @@ var linkVariable = regexp.MustCompile(`^HEARTBEAT_([A-Z0-9_]+_)?(SERVICE_HOST|SE
 
 func environment(env []string) ([]assignment, []Problem) {
 	byEnv := make(map[string]string, len(table))
-	names := slices.Clone(cliVariables)
+	var names []string
 	for _, d := range table {
 		byEnv[d.Env()] = d.Key
-		names = append(names, d.Env())
+		names = append(names, strings.TrimPrefix(d.Env(), envPrefix))
 	}
 	var given []assignment
 	var problems []Problem
 	for _, pair := range env {
 		name, value, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "HEARTBEAT_") || slices.Contains(cliVariables, name) || linkVariable.MatchString(pair) {
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(cliVariables, name) || linkVariable.MatchString(pair) {
 			continue
 		}
 		source := "environment variable " + name
 		key, ok := byEnv[name]
 		if !ok {
-			problems = append(problems, Problem{Source: source, Err: fmt.Errorf("it belongs to no setting%s", gossip.Nearest(name, names))})
+			// Compared without the prefix, which would make all names alike.
+			hint := gossip.Nearest(strings.TrimPrefix(name, envPrefix), names)
+			hint = strings.Replace(hint, `mean "`, `mean "`+envPrefix, 1)
+			problems = append(problems, Problem{Source: source, Err: fmt.Errorf("it belongs to no setting%s", hint)})
 			continue
 		}
 		given = append(given, assignment{key: key, values: []string{value}, source: source})

@@ -138,7 +138,7 @@ func profile(key, help string) Setting {
 		get: func(s *Settings) string { return s.Gossip.Profile },
 		set: func(s *Settings, v string) error {
 			if _, err := gossip.Profile(v); err != nil {
-				return err
+				return fmt.Errorf("%q is not possible: choose lan, wan or local", v)
 			}
 			s.Gossip.Profile = v
 			return nil
@@ -224,15 +224,19 @@ func seeds(key, help string) Setting {
 		Key: key, Kind: "list", Help: help, Bounds: fmt.Sprintf("host, host:port or [v6]:port, at most %d", maxSeeds), Reload: true,
 		get: func(s *Settings) string { return strings.Join(s.Seeds, ",") },
 		set: func(s *Settings, v string) error {
-			list := []string{}
+			var list []string
+			var errs []error
 			for part := range strings.SplitSeq(v, ",") {
 				if part = strings.TrimSpace(part); part == "" {
 					continue
 				}
-				if err := checkSeed(part); err != nil {
-					return err
+				if _, _, err := gossip.SplitSeed(part, gossip.DefaultPort); err != nil {
+					errs = append(errs, err)
 				}
 				list = append(list, part)
+			}
+			if len(errs) > 0 {
+				return listError(errs)
 			}
 			if len(list) > maxSeeds {
 				return fmt.Errorf("%d seeds are too many: at most %d, a few are enough", len(list), maxSeeds)

@@ -53,7 +53,6 @@ func parse(file string, data []byte) ([]assignment, []Problem) {
 		}
 		r.section("", d.Body)
 	}
-	sortByPosition(r.problems)
 	return r.given, r.problems
 }
 
@@ -126,15 +125,16 @@ func (r *reader) section(prefix string, node ast.Node) {
 			key = prefix + "." + name
 		}
 		line, _ := place(pair.Key)
+		if strings.Contains(name, ".") {
+			r.wrong(pair.Key, "key %q: keys are nested, not dotted: write %s", name, nested(name))
+			continue
+		}
 		if first, twice := r.seen[key]; twice {
 			r.wrong(pair.Key, "%s is given twice, first in line %d", key, first)
 			continue
 		}
 		d, isSetting := lookup(key)
 		switch {
-		case strings.Contains(name, "."):
-			r.wrong(pair.Key, "key %q: keys are nested, not dotted: write %s", name, nested(name))
-			continue
 		case isSetting:
 			r.setting(d, pair.Value)
 		case isSection(key):
