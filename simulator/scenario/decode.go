@@ -156,11 +156,13 @@ func (d *decoder) structure(path string, n ast.Node, v reflect.Value) {
 	fields := fieldsOf(v.Type())
 	seen := map[string]bool{}
 	var chosen []string
+	unknown := false
 	for _, entry := range values {
 		key, at := d.key(entry)
 		i := slices.IndexFunc(fields, func(f field) bool { return key != "" && (key == f.name || key == f.alias) })
 		if i < 0 {
 			d.addAt(at, join(path, key), unknownKey(path, key, fields))
+			unknown = true
 			continue
 		}
 		f := fields[i]
@@ -179,7 +181,9 @@ func (d *decoder) structure(path string, n ast.Node, v reflect.Value) {
 			d.add(join(path, f.name), "is missing")
 		}
 	}
-	d.checkChoice(path, v, fields, chosen)
+	if chosen != nil || !unknown {
+		d.checkChoice(path, v, fields, chosen)
+	}
 }
 
 // checkChoice reports when not exactly one of the fields tagged choice is given.
@@ -190,7 +194,7 @@ func (d *decoder) checkChoice(path string, v reflect.Value, fields []field, chos
 	}
 	what, where := c.choice()
 	if len(chosen) > 1 {
-		d.add(path, "has %d %ss, %s: one %s a %s", len(chosen), what, strings.Join(chosen, " and "), what, where)
+		d.add(path, "has %d %ss, %s: one %s %s", len(chosen), what, strings.Join(chosen, " and "), what, where)
 		return
 	}
 	var names []string

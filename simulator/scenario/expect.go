@@ -31,7 +31,7 @@ type Expectation struct {
 	NoVerdicts bool `yaml:"no_verdicts,choice"`
 }
 
-func (Expectation) choice() (what, where string) { return "expectation", "entry" }
+func (Expectation) choice() (what, where string) { return "expectation", "an entry" }
 
 // FalseAlarms bounds verdicts about nodes that run and that the observer can reach.
 type FalseAlarms struct {

@@ -53,6 +53,8 @@ func (s *Scenario) explainCluster(b *strings.Builder) {
 	switch {
 	case c.Join.Seeds == c.Nodes:
 		fmt.Fprintf(b, "They start at once, all of them seeds.\n")
+	case c.Join.Seeds == 2:
+		fmt.Fprintf(b, "n1 and n2 start first; the others start %s and join through them.\n", start)
 	case c.Join.Seeds == 1:
 		fmt.Fprintf(b, "n1 starts first; the others start %s and join through it.\n", start)
 	default:
@@ -128,7 +130,7 @@ func (s *Scenario) describeFault(st *Step) string {
 	n := s.Cluster.Nodes
 	switch {
 	case st.Partition != nil:
-		return describePartition(st.Partition, n) + onlyWords(st.Partition.Only)
+		return describePartition(st.Partition, n) + onlyWords(st.Partition.Only, true)
 	case st.Link != nil:
 		return describeLink(st.Link, n)
 	case st.Pause != nil:
@@ -166,14 +168,17 @@ func staggerWords(stagger time.Duration) string {
 	return fmt.Sprintf(", one node after another, %s apart", formatDuration(stagger))
 }
 
-func onlyWords(only Protocol) string {
-	switch only {
-	case UDP:
+// onlyWords says which protocol a fault strikes, and what that means when it strikes all of it.
+func onlyWords(only Protocol, cut bool) string {
+	switch {
+	case only == "":
+		return ""
+	case !cut:
+		return " (" + strings.ToUpper(string(only)) + " only)"
+	case only == UDP:
 		return " (UDP only: TCP gets through)"
-	case TCP:
-		return " (TCP only: UDP gets through)"
 	}
-	return ""
+	return " (TCP only: UDP gets through)"
 }
 
 // subject names targets at the beginning of a sentence, with the verb in the number that fits.
@@ -252,8 +257,8 @@ func describeLink(l *LinkFault, n int) string {
 		to = "all others"
 	}
 	from := strings.TrimSuffix(people(l.From, n), ",")
-	effect := "nothing gets through"
-	if !l.Cut && l.Loss < 1 {
+	effect, cut := "nothing gets through", l.Cut || l.Loss == 1
+	if !cut {
 		parts := harm(l.Loss, l.Duplicate, l.Reorder, l.Rate)
 		if l.Delay > 0 || l.Jitter > 0 {
 			delay := formatDuration(l.Delay) + " more delay"
@@ -265,11 +270,11 @@ func describeLink(l *LinkFault, n int) string {
 		effect = strings.Join(parts, ", ")
 	}
 	if l.Both {
-		return fmt.Sprintf("between %s and %s, both ways: %s%s", from, to, effect, onlyWords(l.Only))
+		return fmt.Sprintf("between %s and %s, both ways: %s%s", from, to, effect, onlyWords(l.Only, cut))
 	}
 	back := "; the way back is as before"
 	if l.From.Pick == PickAll && l.To.Pick == PickAll {
 		back = ""
 	}
-	return fmt.Sprintf("from %s to %s: %s%s%s", from, to, effect, onlyWords(l.Only), back)
+	return fmt.Sprintf("from %s to %s: %s%s%s", from, to, effect, onlyWords(l.Only, cut), back)
 }

@@ -36,7 +36,7 @@ type Step struct {
 	Restart *Restart `yaml:"restart,choice"`
 }
 
-func (Step) choice() (what, where string) { return "fault", "step" }
+func (Step) choice() (what, where string) { return "fault", "a step" }
 
 // Flap makes a fault come and go: it is on for Down, then off for Up, and so on, beginning with on.
 type Flap struct {

@@ -59,12 +59,12 @@ func (t Targets) IsZero() bool { return len(t.Spans) == 0 && t.Pick == "" }
 // BySeed says that which nodes are meant depends on the seed.
 func (t Targets) BySeed() bool { return len(t.Spans) == 0 && t.Pick != "" && t.Pick != PickAll }
 
-// Size returns how many nodes of a cluster of n are meant.
+// Size returns how many nodes of a cluster of n are meant. Names beyond n do not count.
 func (t Targets) Size(n int) int {
 	if len(t.Spans) > 0 {
 		size := 0
 		for _, s := range t.Spans {
-			size += s.Last - s.First + 1
+			size += max(0, min(s.Last, n)-s.First+1)
 		}
 		return size
 	}
@@ -95,7 +95,7 @@ func (t Targets) fixed(n int) []int {
 	}
 	var nodes []int
 	for _, s := range spans {
-		for i := s.First; i <= s.Last; i++ {
+		for i := s.First; i <= min(s.Last, n); i++ {
 			nodes = append(nodes, i-1)
 		}
 	}

@@ -140,8 +140,10 @@ func (v *validator) named(path string, t Targets) {
 // expectation checks one entry of expect.
 func (v *validator) expectation(path string, e *Expectation) {
 	if set := e.set(); set != 1 {
-		if set == 0 {
+		if _, given := v.pos[join(path, "no_verdicts")]; given && set == 0 {
 			v.report(join(path, "no_verdicts"), "is false: write true, or leave the entry out")
+		} else {
+			v.report(path, "has %d expectations: one an entry", set)
 		}
 		return
 	}

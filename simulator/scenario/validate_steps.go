@@ -16,8 +16,9 @@ func (v *validator) timeline() {
 	total := 0
 	for i := range v.s.Timeline {
 		path, st := element("timeline", i), &v.s.Timeline[i]
-		if st.faults() != 1 {
-			continue // the decoder has reported it
+		if faults := st.faults(); faults != 1 {
+			v.report(path, "has %d faults: one fault a step", faults)
+			continue
 		}
 		v.when(path, st)
 		v.fault(path, st)
