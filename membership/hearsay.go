@@ -85,14 +85,14 @@ func (c *Core) heardAlive(r *row, inc uint32, via Source) {
 		if before.state == Alive {
 			c.put(r, f)
 			if before.inc != 0 {
-				c.write(EntryRefuted, r.fact, inc, f.name, via, "it raised its incarnation; no suspicion was held here")
+				c.write(EntryRefuted, r.fact, inc, f.name, via, "it raised its incarnation while it was not suspect here")
 			}
 			return
 		}
 		f.since = c.now
 		c.put(r, f)
 		reason := fmt.Sprintf("it proved itself alive with incarnation %d", inc)
-		c.emit(ChangeRefuted, r.fact, before.state, []string{f.name}, reason)
+		c.emit(ChangeRefuted, r.fact, before.state, saidBy(f.name), reason)
 		c.write(EntryRefuted, r.fact, inc, f.name, via, reason)
 	}
 }

@@ -1,0 +1,341 @@
+package membership
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// TestTranscripts plays every testdata/*.txt against a core. `go test -rewrite` rewrites
+// what they expect. Commands, one to a line, or several as the input of `do`:
+//
+//	new self=n1 [stable=30s lapse=0s failed=72h left=24h max=N journal=N total=N degraded=N]
+//	join|update NAME [inc=N addr=IP:PORT tags=(k=v, ...)]
+//	accuse NAME inc=N by=NAME [via=inbound|outbound]
+//	refute|failed|left NAME [inc=N]
+//	force NAME [inc=N by=NAME] [prune]
+//	record NAME state=failed|left [inc=N age=D addr= tags= by=NAME] [forced] [pruned]
+//	conflict NAME ours=IP:PORT theirs=IP:PORT
+//	health score=N
+//	tick [+D]
+//	view, journal [NAME], records, wake, ignored
+//
+// Every command takes at=+D: the clock advances by D before it. Times in the output count
+// from the start.
+func TestTranscripts(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			p := &player{}
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				if d.Cmd == "do" {
+					return p.playAll(t, d.Input)
+				}
+				return p.play(t, d.Cmd, d.CmdArgs)
+			})
+		})
+	}
+}
+
+// player holds the core of one transcript.
+type player struct {
+	core *Core
+	now  time.Time
+}
+
+func (p *player) playAll(t *testing.T, lines string) string {
+	t.Helper()
+	var out strings.Builder
+	for line := range strings.Lines(lines) {
+		cmd, args, err := datadriven.ParseLine(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString(strings.TrimPrefix(p.play(t, cmd, args), "nothing\n"))
+	}
+	if out.Len() == 0 {
+		return "nothing\n"
+	}
+	return out.String()
+}
+
+func (p *player) play(t *testing.T, cmd string, list []datadriven.CmdArg) string {
+	t.Helper()
+	a := newArguments(t, cmd, list)
+	if cmd == "new" {
+		p.now = epoch
+		var err error
+		p.core, err = New(Config{Self: a.text("self", ""), StableAfter: a.duration("stable"),
+			SuspicionLapse: a.duration("lapse"), FailedRetention: a.duration("failed"),
+			LeftRetention: a.duration("left"), MaxMembers: a.number("max"),
+			JournalPerMember: a.number("journal"), JournalTotal: a.number("total"),
+			DegradedScore: a.number("degraded")}, p.now)
+		a.done()
+		if err != nil {
+			return err.Error() + "\n"
+		}
+		return "ok\n"
+	}
+	p.now = p.now.Add(a.duration("at"))
+	switch cmd {
+	case "view":
+		a.done()
+		return formatView(p.core.View(p.now))
+	case "journal":
+		a.done()
+		return formatJournal(p.core.Journal(a.name))
+	case "records":
+		a.done()
+		return formatRecords(p.core.Records(p.now))
+	case "wake":
+		a.done()
+		if at, ok := p.core.NextWake(); ok {
+			return offset(at) + "\n"
+		}
+		return "never\n"
+	case "ignored":
+		a.done()
+		return fmt.Sprintln(p.core.Ignored())
+	case "tick":
+		if a.name != "" {
+			d, err := time.ParseDuration(a.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.now = p.now.Add(d)
+		}
+	}
+	in := a.input(cmd)
+	a.done()
+	return formatEffects(p.core.Step(p.now, in))
+}
+
+// arguments are those of one command; every one must be used.
+type arguments struct {
+	t      *testing.T
+	cmd    string
+	name   string
+	values map[string][]string
+}
+
+func newArguments(t *testing.T, cmd string, list []datadriven.CmdArg) *arguments {
+	t.Helper()
+	a := &arguments{t: t, cmd: cmd, values: make(map[string][]string)}
+	for i, arg := range list {
+		if i == 0 && len(arg.Vals) == 0 && arg.Key != "prune" {
+			a.name = arg.Key
+			continue
+		}
+		a.values[arg.Key] = arg.Vals
+	}
+	return a
+}
+
+func (a *arguments) done() {
+	a.t.Helper()
+	if len(a.values) > 0 {
+		a.t.Fatalf("%s %s: unknown arguments %v", a.cmd, a.name, slices.Sorted(maps.Keys(a.values)))
+	}
+}
+
+func (a *arguments) take(key string) ([]string, bool) {
+	v, ok := a.values[key]
+	delete(a.values, key)
+	return v, ok
+}
+
+func (a *arguments) flag(key string) bool {
+	_, ok := a.take(key)
+	return ok
+}
+
+func (a *arguments) text(key, missing string) string {
+	v, ok := a.take(key)
+	if !ok {
+		return missing
+	}
+	return strings.Join(v, ",")
+}
+
+func (a *arguments) number(key string) int {
+	a.t.Helper()
+	n, err := strconv.Atoi(a.text(key, "0"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return n
+}
+
+func (a *arguments) inc() uint32 { return uint32(a.number("inc")) }
+
+func (a *arguments) duration(key string) time.Duration {
+	a.t.Helper()
+	d, err := time.ParseDuration(a.text(key, "0s"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return d
+}
+
+// addr makes n7 listen on 10.0.0.7:7946 unless something else is said.
+func (a *arguments) addr(key string) netip.AddrPort {
+	a.t.Helper()
+	s := a.text(key, "10.0.0."+strings.TrimPrefix(a.name, "n")+":7946")
+	addr, err := netip.ParseAddrPort(s)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return addr
+}
+
+func (a *arguments) tags() map[string]string {
+	v, _ := a.take("tags")
+	tags := make(map[string]string)
+	for _, pair := range v {
+		key, value, _ := strings.Cut(pair, "=")
+		tags[key] = value
+	}
+	return tags
+}
+
+func (a *arguments) input(cmd string) Input {
+	a.t.Helper()
+	switch cmd {
+	case "join":
+		return Joined{Name: a.name, Addr: a.addr("addr"), Tags: a.tags(), Incarnation: a.inc()}
+	case "update":
+		return Updated{Name: a.name, Addr: a.addr("addr"), Tags: a.tags(), Incarnation: a.inc()}
+	case "accuse":
+		var via Source
+		if err := via.UnmarshalText([]byte(a.text("via", "inbound"))); err != nil {
+			a.t.Fatal(err)
+		}
+		return Accused{Subject: a.name, Incarnation: a.inc(), Accuser: a.text("by", ""), Source: via}
+	case "refute":
+		return Refuted{Subject: a.name, Incarnation: a.inc()}
+	case "failed":
+		return EngineFailed{Name: a.name, Incarnation: a.inc()}
+	case "left":
+		return EngineLeft{Name: a.name, Incarnation: a.inc()}
+	case "force":
+		return ForcedOut{Subject: a.name, Incarnation: a.inc(), By: a.text("by", "n1"), Prune: a.flag("prune")}
+	case "record":
+		var state State
+		if err := state.UnmarshalText([]byte(a.text("state", ""))); err != nil {
+			a.t.Fatal(err)
+		}
+		return Record{Name: a.name, Addr: a.addr("addr"), Tags: a.tags(), Incarnation: a.inc(), State: state,
+			Age: a.duration("age"), ForcedOut: a.flag("forced"), Pruned: a.flag("pruned"), By: a.text("by", "")}
+	case "conflict":
+		return Conflict{Name: a.name, Ours: a.addr("ours"), Theirs: a.addr("theirs")}
+	case "health":
+		return Health{Score: a.number("score")}
+	case "tick":
+		return Tick{}
+	}
+	a.t.Fatalf("unknown command %q", cmd)
+	return nil
+}
+
+// offset writes a time as seconds, minutes and hours since the start, signed.
+func offset(at time.Time) string {
+	if at.Before(epoch) {
+		return at.Sub(epoch).String()
+	}
+	return "+" + at.Sub(epoch).String()
+}
+
+func formatEffects(effects []Effect) string {
+	if len(effects) == 0 {
+		return "nothing\n"
+	}
+	var out strings.Builder
+	for _, e := range effects {
+		c := e.(Changed).Change
+		fmt.Fprintf(&out, "%s %v", offset(c.At), c.Kind)
+		if c.Kind == ChangeCondition {
+			fmt.Fprintf(&out, " %v: %s\n", c.Condition, c.Reason)
+			continue
+		}
+		fmt.Fprintf(&out, " %s %v->%v inc=%d", c.Member.Name, c.Before, c.Member.State, c.Member.Incarnation)
+		if len(c.By) > 0 {
+			fmt.Fprintf(&out, " by=%s", strings.Join(c.By, ","))
+		}
+		fmt.Fprintf(&out, ": %s\n", c.Reason)
+	}
+	return out.String()
+}
+
+func formatView(v *View) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%v", v.Condition())
+	for _, s := range []State{Alive, Suspect, Failed, Left} {
+		if n := v.Count(s); n > 0 {
+			fmt.Fprintf(&out, " %v=%d", s, n)
+		}
+	}
+	out.WriteString("\n")
+	for m := range v.All() {
+		fmt.Fprintf(&out, "%s %v inc=%d %v since=%s", m.Name, m.State, m.Incarnation, m.Addr, offset(m.Since))
+		if !m.FirstSeen.Equal(m.Since) {
+			fmt.Fprintf(&out, " first=%s", offset(m.FirstSeen))
+		}
+		for _, key := range slices.Sorted(maps.Keys(m.Tags)) {
+			fmt.Fprintf(&out, " %s=%s", key, m.Tags[key])
+		}
+		if m.ForcedOut {
+			out.WriteString(" forced-out")
+		}
+		if m.Local {
+			out.WriteString(" local")
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
+
+func formatJournal(entries []Entry) string {
+	if len(entries) == 0 {
+		return "empty\n"
+	}
+	var out strings.Builder
+	for _, e := range entries {
+		fmt.Fprintf(&out, "%s %s %v inc=%d by=%s via=%v", offset(e.At), e.Subject, e.Kind, e.Incarnation, e.By, e.Via)
+		if e.Note != "" {
+			fmt.Fprintf(&out, ": %s", e.Note)
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
+
+func formatRecords(records []Record) string {
+	if len(records) == 0 {
+		return "none\n"
+	}
+	var out strings.Builder
+	for _, r := range records {
+		fmt.Fprintf(&out, "%s %v inc=%d age=%v", r.Name, r.State, r.Incarnation, r.Age)
+		if r.ForcedOut {
+			out.WriteString(" forced-out")
+		}
+		if r.Pruned {
+			out.WriteString(" pruned")
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
