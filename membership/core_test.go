@@ -53,6 +53,9 @@ func drawInput(t *rapid.T) Input {
 	case 6:
 		return ForcedOut{Subject: name, Incarnation: inc, Prune: rapid.Bool().Draw(t, "prune"), By: by}
 	case 7:
+		if rapid.Bool().Draw(t, "no address") {
+			addr = netip.AddrPort{}
+		}
 		return Record{Name: name, Addr: addr, Incarnation: inc, By: by,
 			State:     rapid.SampledFrom([]State{Failed, Left}).Draw(t, "state"),
 			Age:       time.Duration(rapid.IntRange(0, 100).Draw(t, "age")) * time.Second,

@@ -73,7 +73,7 @@ type ForcedOut struct {
 	Subject     string
 	Incarnation uint32 // 0 when not known
 	Prune       bool
-	By          string // the node at which the operator gave the order
+	By          string // the node at which the operator gave the order; empty when not known
 }
 
 // Record is one node's memory of a failed, left or pruned member. [Core.Records] produces
@@ -86,7 +86,7 @@ type ForcedOut struct {
 // seconds would teach each other again and again what one of them has just forgotten.
 type Record struct {
 	Name        string
-	Addr        netip.AddrPort
+	Addr        netip.AddrPort // without one, address and tags that are known here stay
 	Tags        map[string]string
 	Incarnation uint32
 	State       State         // Failed or Left

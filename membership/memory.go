@@ -141,7 +141,7 @@ func (c *Core) forcedOut(in ForcedOut) {
 	f.state, f.inc, f.since, f.forcedOut = Left, claim.Incarnation, c.now, true
 	c.put(r, f)
 	by := c.name(in.By)
-	reason := fmt.Sprintf("an operator at %s forced it out", by)
+	reason := operatorAt(by) + " forced it out"
 	c.emit(ChangeLeft, r.fact, Failed, saidBy(by), reason)
 	c.write(EntryForcedOut, r.fact, f.inc, by, SourceOperator, reason)
 }
@@ -179,7 +179,7 @@ func (c *Core) prune(name string, inc uint32, at time.Duration, by string, via S
 	gone := r.fact
 	if gone.state != 0 {
 		by = c.name(by)
-		reason := fmt.Sprintf("an operator at %s pruned it", by)
+		reason := operatorAt(by) + " pruned it"
 		if via == SourceMemory {
 			reason = "learnt from another node's memory: an operator pruned it"
 		}
@@ -187,6 +187,13 @@ func (c *Core) prune(name string, inc uint32, at time.Duration, by string, via S
 		c.write(EntryRemoved, gone, gone.inc, by, via, reason)
 	}
 	c.put(r, fact{name: gone.name, since: at, inc: max(inc, gone.inc), forcedOut: true})
+}
+
+func operatorAt(node string) string {
+	if node == "" {
+		return "an operator"
+	}
+	return "an operator at " + node
 }
 
 // saidBy returns the one who said it as Change.By wants it: nobody when that is not known.

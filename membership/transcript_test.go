@@ -20,7 +20,7 @@ var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 // what they expect. Commands, one to a line, or several as the input of `do`:
 //
 //	new self=n1 [stable=30s lapse=0s failed=72h left=24h max=N journal=N total=N degraded=N]
-//	join|update NAME [inc=N addr=IP:PORT tags=(k=v, ...)]
+//	join|update NAME [inc=N addr=IP:PORT|none tags=(k=v, ...)]
 //	accuse NAME inc=N by=NAME [via=inbound|outbound]
 //	refute|failed|left NAME [inc=N]
 //	force NAME [inc=N by=NAME] [prune]
@@ -190,10 +190,13 @@ func (a *arguments) duration(key string) time.Duration {
 	return d
 }
 
-// addr makes n7 listen on 10.0.0.7:7946 unless something else is said.
+// addr makes n7 listen on 10.0.0.7:7946 unless something else, or none, is said.
 func (a *arguments) addr(key string) netip.AddrPort {
 	a.t.Helper()
 	s := a.text(key, "10.0.0."+strings.TrimPrefix(a.name, "n")+":7946")
+	if s == "none" {
+		return netip.AddrPort{}
+	}
 	addr, err := netip.ParseAddrPort(s)
 	if err != nil {
 		a.t.Fatal(err)

@@ -217,7 +217,10 @@ func (w *twin) record(in Record) {
 			Incarnation: in.Incarnation, Since: since, FirstSeen: w.now, ForcedOut: in.ForcedOut && in.State == Left}}
 	case m.State == Alive || m.State == Suspect:
 	case in.Incarnation > m.Incarnation, in.Incarnation == m.Incarnation && in.State > m.State:
-		m.Incarnation, m.Addr = in.Incarnation, in.Addr
+		m.Incarnation = in.Incarnation
+		if in.Addr.IsValid() {
+			m.Addr = in.Addr
+		}
 		w.enter(m, in.State, since)
 		m.Since, m.ForcedOut = since, in.ForcedOut && in.State == Left
 	}
