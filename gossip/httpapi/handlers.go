@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-	"time"
 
 	"heartbeat/gossip"
 )
@@ -56,7 +55,7 @@ func (s *Server) getInfo(w http.ResponseWriter, r *http.Request) error {
 	if _, err := readQuery(r.URL.RawQuery); err != nil {
 		return err
 	}
-	info := toInfo(s.cfg.Node.Info(), time.Now())
+	info := toInfo(s.cfg.Node.Info(), s.now())
 	info.Version = s.cfg.Version
 	info.Ready, info.ReadyReason = s.ready()
 	writeJSON(w, info)
@@ -246,6 +245,7 @@ func changeKeyring(ring *gossip.Keyring, req *KeyRequest) error {
 	switch {
 	case req.Action == keyInstall && req.Key != "" && req.ID == "":
 		if _, err := gossip.ParseKey(req.Key); err != nil {
+			return badRequest(err.Error(), "a key is 16, 24 or 32 random bytes, base64-encoded")
 		}
 		req.ID, err = ring.Install(req.Key)
 	case req.Action == keyUse && validKeyID(req):

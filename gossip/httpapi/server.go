@@ -77,6 +77,7 @@ type Server struct {
 	metrics *apiMetrics
 	watch   func(from uint64) eventSource
 
+	now      func() time.Time
 	beat     time.Duration // between two signs of life in a stream
 	patience time.Duration // how long a stream's reader may take for one piece
 	streams  atomic.Int64
@@ -96,7 +97,7 @@ func New(cfg ServerConfig) (*Server, error) {
 		cfg.Registry = prometheus.NewRegistry()
 	}
 	s := &Server{
-		cfg: cfg, log: cfg.Logger, beat: heartbeatEvery, patience: streamWrite,
+		cfg: cfg, log: cfg.Logger, now: time.Now, beat: heartbeatEvery, patience: streamWrite,
 		guard: guard{loopback: onLoopback},
 		watch: func(from uint64) eventSource { return cfg.Node.Watch(from) },
 	}
@@ -217,7 +218,7 @@ func (s *Server) wrap(router http.Handler) http.Handler {
 			writeProblem(rec, p)
 			return
 		}
-		if !cleanPath(r.URL.Path) {
+		if !cleanPath(r.URL.EscapedPath()) {
 			writeProblem(rec, noSuchRoute(r))
 			return
 		}

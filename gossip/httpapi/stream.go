@@ -149,13 +149,13 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	defer done()
 	first := sseEvent{id: eventID(begin.epoch, begin.next-1)}
 	if begin.reset {
-		first = encodeEvent(Event{ID: first.id, Kind: EventReset, At: time.Now().UTC(),
+		first = encodeEvent(Event{ID: first.id, Kind: EventReset, At: s.now().UTC(),
 			Reason: "the node was restarted since then: its events count anew, and the members should be read again"})
 	}
 	if st.send(first) != nil {
 		return nil // gone already
 	}
-	events := &eventStream{source: s.watch(begin.next), epoch: begin.epoch, passed: begin.next - 1, filter: filter, forgive: begin.backlog}
+	events := &eventStream{source: s.watch(begin.next), epoch: begin.epoch, passed: begin.next - 1, filter: filter, now: s.now, forgive: begin.backlog}
 	s.pump(ctx, st, events.position, events.next)
 	return nil
 }
@@ -202,6 +202,7 @@ type eventStream struct {
 	epoch   string
 	passed  uint64 // the newest event that was sent or filtered out
 	filter  memberFilter
+	now     func() time.Time
 	forgive bool // a notice of loss at the very beginning says nothing new
 }
 
@@ -220,7 +221,7 @@ func (e *eventStream) next(ctx context.Context) (*sseEvent, error) {
 		if forgive {
 			return nil, nil
 		}
-		out := encodeEvent(Event{ID: e.position(), Kind: EventLost, At: time.Now().UTC(), Lost: ev.Lost,
+		out := encodeEvent(Event{ID: e.position(), Kind: EventLost, At: e.now().UTC(), Lost: ev.Lost,
 			Reason: "these events are no longer held; the members should be read again"})
 		return &out, nil
 	}
