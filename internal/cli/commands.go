@@ -5,6 +5,7 @@ import "github.com/urfave/cli/v2"
 // commands lists the verbs in the order of help.
 func (a *app) commands() []*cli.Command {
 	return []*cli.Command{
+		a.agentVerb(),
 		a.membersVerb(),
 		a.infoVerb(),
 		a.joinVerb(),
@@ -16,6 +17,7 @@ func (a *app) commands() []*cli.Command {
 		a.journalVerb(),
 		a.keysVerb(),
 		a.healthVerb(),
+		a.demoVerb(),
 		a.configVerb(),
 		a.keygenVerb(),
 		a.versionVerb(),

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,48 +15,62 @@ import (
 func (a *app) keygenVerb() *cli.Command {
 	return &cli.Command{
 		Name: "keygen", Category: categoryPrepare,
-		Usage: "make an encryption key",
-		Description: "Prints the key in base64 unless it goes into a file, which must not exist yet and\n" +
-			"which only its owner can read. All nodes of a cluster need the same key: copy the\n" +
+		Usage: "make an encryption key, or a token for the API",
+		Description: "Prints a key in base64 unless files are named. Those must not exist yet, and only\n" +
+			"their owner can read them. All nodes of a cluster need the same key: copy the\n" +
 			"keyring file to each and name it in the configuration (encryption.keyring).",
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "bits", Value: 256, Usage: "length `N` of the key: 128, 192 or 256"},
 			&cli.StringFlag{Name: "out", Usage: "write the key alone to a new `FILE`, as `heartbeat keys install` reads it"},
 			&cli.StringFlag{Name: "keyring", Usage: "write a new keyring `FILE` for the agent"},
+			&cli.StringFlag{Name: "token", Usage: "write a random token to a new `FILE` for the API (api.token_file, --token-file)"},
+			&cli.BoolFlag{Name: "if-missing", Usage: "leave files that exist as they are, and succeed"},
 		},
-		Action: func(c *cli.Context) error {
-			out, keyring := c.String("out"), c.String("keyring")
-			if out != "" && keyring != "" {
-				return usagef("--out and --keyring do not go together: choose one")
-			}
-			key, err := gossip.GenerateKey(c.Int("bits"))
-			if err != nil {
-				return usagef("--bits: %w", err)
-			}
-			switch {
-			case keyring != "":
-				_, err = gossip.CreateKeyring(keyring, key)
-				return a.keyWritten(keyring, key, err)
-			case out != "":
-				return a.keyWritten(out, key, writeNew(out, key+"\n"))
-			}
-			return a.print(key + "\n")
-		},
+		Action: a.keygen,
 	}
 }
 
-func (a *app) keyWritten(path, key string, err error) error {
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists already: it was not changed, since the key in it may be in use; choose another name", path)
+func (a *app) keygen(c *cli.Context) error {
+	out, keyring, token := c.String("out"), c.String("keyring"), c.String("token")
+	if out != "" && keyring != "" {
+		return usagef("--out and --keyring do not go together: choose one")
 	}
+	key, err := gossip.GenerateKey(c.Int("bits"))
 	if err != nil {
-		return fmt.Errorf("cannot write the key: %w", err)
+		return usagef("--bits: %w", err)
 	}
-	raw, err := gossip.ParseKey(key)
-	if err != nil {
-		return err
+	if out == "" && keyring == "" && token == "" {
+		return a.print(key + "\n")
 	}
-	return a.print("key " + gossip.KeyID(raw) + " is in " + path + "\n")
+	for _, f := range []struct {
+		path, what string
+		write      func(path string) error
+	}{
+		{out, "an encryption key", func(path string) error { return writeNew(path, key+"\n") }},
+		{keyring, "a keyring", func(path string) error { _, err := gossip.CreateKeyring(path, key); return err }},
+		{token, "a token", func(path string) error { return writeNew(path, rand.Text()+"\n") }},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if err := a.writeSecret(f.path, f.what, c.Bool("if-missing"), f.write); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) writeSecret(path, what string, ifMissing bool, write func(string) error) error {
+	err := write(path)
+	switch {
+	case err == nil:
+		return a.print("wrote " + what + " to " + path + "\n")
+	case errors.Is(err, fs.ErrExist) && ifMissing:
+		return a.print(path + " exists already and stays as it is\n")
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s exists already: it was not changed, since what it holds may be in use; choose another name, or give --if-missing", path)
+	}
+	return fmt.Errorf("cannot write %s: %w", what, err)
 }
 
 // writeNew creates a file for its owner alone. A file that is there already is

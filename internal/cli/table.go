@@ -39,7 +39,7 @@ type table struct {
 func newTable(term *terminal, header ...string) *table {
 	t := &table{term: term, header: header, widths: make([]int, len(header))}
 	for i, h := range header {
-		t.widths[i] = ansi.StringWidth(h)
+		t.widths[i] = width(h)
 	}
 	return t
 }
@@ -52,7 +52,7 @@ func (t *table) add(row ...cell) {
 // fit widens the columns for a row.
 func (t *table) fit(row []cell) {
 	for i, c := range row {
-		t.widths[i] = max(t.widths[i], ansi.StringWidth(c.text))
+		t.widths[i] = max(t.widths[i], width(c.text))
 	}
 }
 
@@ -88,7 +88,7 @@ func (t *table) line(row []cell) string {
 				b.WriteString(c.text)
 			}
 		}
-		pending += max(0, t.widths[i]-ansi.StringWidth(c.text))
+		pending += max(0, t.widths[i]-width(c.text))
 	}
 	return b.String()
 }
@@ -106,4 +106,15 @@ func pairs(term *terminal, rows [][2]cell) string {
 		t.add(r[0], r[1])
 	}
 	return strings.Join(t.lines()[1:], "\n") + "\n"
+}
+
+// width is how many cells text takes. Nearly all of it is ASCII, which needs no
+// segmentation into characters.
+func width(text string) int {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' {
+			return ansi.StringWidth(text)
+		}
+	}
+	return len(text)
 }

@@ -103,6 +103,9 @@ func clean(text string) string {
 }
 
 func isUnsafe(r rune) bool {
+	if r >= ' ' && r <= '~' {
+		return false
+	}
 	// Cf holds the marks that reverse the direction of text, and the joiners
 	// that some scripts need; a name is not worth the risk of the former.
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,16 +43,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
-// tagList is "a=1,b=2", sorted by key.
+// tagList is "a=1,b=2", sorted.
 func tagList(tags map[string]string) string {
-	var b strings.Builder
-	for i, k := range slices.Sorted(maps.Keys(tags)) {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(clean(k) + "=" + clean(tags[k]))
+	pairs := make([]string, 0, len(tags))
+	for k, v := range tags {
+		pairs = append(pairs, clean(k)+"="+clean(v))
 	}
-	return b.String()
+	slices.Sort(pairs)
+	return strings.Join(pairs, ",")
 }
 
 // listed is "a", "a and b", "a, b and c".
