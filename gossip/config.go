@@ -114,8 +114,10 @@ type Config struct {
 	MaxStreams int
 
 	// ReclaimAfter is how long a member must have been failed before its name
-	// may come back at another address. Shorter lets a replaced machine back
-	// sooner; longer protects the name of one that is only cut off.
+	// may come back at another address; 0 lets it back at once, as a restarted
+	// container needs it. Longer protects the name of a member that is only
+	// cut off, but a replacement that joins too early is then passed over
+	// until the next exchange of state.
 	ReclaimAfter time.Duration
 	// MaxMembers bounds the table; members beyond it are refused.
 	MaxMembers int
@@ -170,7 +172,6 @@ func LAN() Config {
 		SyncInterval:            30 * time.Second,
 		StreamTimeout:           10 * time.Second,
 		MaxStreams:              256,
-		ReclaimAfter:            10 * time.Second,
 		MaxMembers:              16384,
 		ForgetFailed:            72 * time.Hour,
 		ForgetLeft:              24 * time.Hour,
@@ -191,7 +192,6 @@ func WAN() Config {
 	c.GossipToTheDead = 60 * time.Second
 	c.SyncInterval = 60 * time.Second
 	c.StreamTimeout = 30 * time.Second
-	c.ReclaimAfter = 30 * time.Second
 	return c
 }
 
@@ -209,7 +209,6 @@ func Local() Config {
 	c.RetransmitMult = 2
 	c.SyncInterval = 15 * time.Second
 	c.StreamTimeout = time.Second
-	c.ReclaimAfter = time.Second
 	return c
 }
 

@@ -34,7 +34,7 @@ func (n *Node) engineConfig(tr memberlist.Transport) *memberlist.Config {
 	mc.HandoffQueueDepth = c.QueueDepth
 	mc.PushPullInterval = c.SyncInterval
 	mc.TCPTimeout = c.StreamTimeout
-	mc.DeadNodeReclaimTime = c.ReclaimAfter
+	mc.DeadNodeReclaimTime = max(c.ReclaimAfter, 1) // 0 means never to memberlist
 
 	if c.Keyring != nil {
 		mc.Keyring = c.Keyring.ring

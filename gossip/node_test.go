@@ -28,7 +28,6 @@ func quick(name string) Config {
 	c.ProbeTimeout = 100 * time.Millisecond
 	c.GossipInterval = 20 * time.Millisecond
 	c.SuspicionMult = 2
-	c.ReclaimAfter = 0
 	return c
 }
 
@@ -124,18 +123,38 @@ func TestClusterJoinsDetectsAndLeaves(t *testing.T) {
 }
 
 func TestCrashedNodeComesBack(t *testing.T) {
-	nodes := cluster(t, 3, nil)
-	port := int(nodes[2].Self().Addr.Port())
-	nodes[2].Close()
-	eventually(t, func() error { return wantCounts(nodes[0], 2, 1, 0) })
-	c := quick("n3")
-	c.Port = port
-	again := start(t, c)
-	if _, err := again.Join(t.Context(), seedOf(nodes[1])); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []*Node{nodes[0], nodes[1], again} {
-		eventually(t, func() error { return wantCounts(n, 3, 0, 0) })
+	for _, tc := range []struct {
+		name               string
+		samePort, detected bool
+	}{
+		{"same address, held failed", true, true},
+		{"same address, not noticed yet", true, false},
+		{"another address, held failed", false, true},
+		{"another address, not noticed yet", false, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			nodes := cluster(t, 3, nil)
+			c := quick("n3")
+			if tc.samePort {
+				c.Port = int(nodes[2].Self().Addr.Port())
+			}
+			nodes[2].Close()
+			if tc.detected {
+				for _, n := range nodes[:2] {
+					eventually(t, func() error { return wantCounts(n, 2, 1, 0) })
+				}
+			}
+			again := start(t, c)
+			if _, err := again.JoinUntil(t.Context(), seedOf(nodes[1]), nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range []*Node{nodes[0], nodes[1], again} {
+				eventually(t, func() error { return wantCounts(n, 3, 0, 0) })
+				if m, _ := n.View().Member("n3"); m.Addr != again.Self().Addr {
+					t.Errorf("%s knows n3 at %v, it is at %v", n.cfg.Name, m.Addr, again.Self().Addr)
+				}
+			}
+		})
 	}
 }
 

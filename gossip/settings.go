@@ -106,7 +106,7 @@ var settings = []Setting{
 	number("gossip.queue_depth", "messages received and not yet handled", 16, 1<<20, func(c *Config) *int { return &c.QueueDepth }),
 	duration("sync.interval", "time between two full exchanges of state, 0 = none", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.SyncInterval }),
 
-	duration("members.reclaim_after", "how long failed before a name may move to another address", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.ReclaimAfter }),
+	duration("members.reclaim_after", "how long failed before a name may move to another address, 0 = at once", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.ReclaimAfter }),
 	number("members.max", "most members in the table", 2, 1<<20, func(c *Config) *int { return &c.MaxMembers }),
 	duration("members.forget_failed", "how long a failed member stays in the view", time.Minute, 8760*time.Hour, func(c *Config) *time.Duration { return &c.ForgetFailed }),
 	duration("members.forget_left", "how long a left member stays in the view", time.Minute, 8760*time.Hour, func(c *Config) *time.Duration { return &c.ForgetLeft }),

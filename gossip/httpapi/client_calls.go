@@ -143,8 +143,10 @@ func (c *Client) Ready(ctx context.Context) (*Readiness, error) {
 	}
 	defer resp.Body.Close()
 	unready := resp.StatusCode == http.StatusServiceUnavailable && mediaType(resp.Header) == typeJSON
-	if err := c.checkStatus(resp); err != nil && !unready {
-		return nil, err
+	if !unready {
+		if err := c.checkStatus(resp); err != nil {
+			return nil, err
+		}
 	}
 	var out Readiness
 	return answer(&out, c.decode(ctx, resp, &out))

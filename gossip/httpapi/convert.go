@@ -70,7 +70,10 @@ func toEntry(e membership.Entry) JournalEntry {
 // toEvent makes the wire form of a change. A change of the node's own
 // condition is about no member.
 func toEvent(id string, c membership.Change) Event {
-	ev := Event{ID: id, Kind: c.Kind.String(), At: c.At.UTC(), By: c.By, Reason: c.Reason, Condition: c.Condition.String()}
+	ev := Event{ID: id, Kind: c.Kind.String(), At: c.At.UTC(), By: c.By, Reason: c.Reason}
+	if c.Condition != 0 {
+		ev.Condition = c.Condition.String()
+	}
 	if c.Kind != membership.ChangeCondition {
 		m := toMember(c.Member)
 		ev.Member = &m

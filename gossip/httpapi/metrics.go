@@ -61,7 +61,7 @@ func newAPIMetrics(reg prometheus.Registerer, s *Server) (*apiMetrics, error) {
 			Name: "heartbeat_api_streams", Help: "Subscribers connected now, by what they read.",
 		}, []string{"stream"}),
 		cut: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "heartbeat_api_streams_cut_total", Help: "Subscribers that were cut off because they did not keep up or went away.",
+			Name: "heartbeat_api_streams_cut_total", Help: "Subscribers that were cut off because they did not keep up.",
 		}),
 	}
 	for _, kind := range []string{"events", "logs"} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -120,7 +121,7 @@ func (s *Server) pump(ctx context.Context, st *stream, position func() string, n
 			err = st.send(*ev)
 		}
 		if err != nil {
-			if ctx.Err() == nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				s.metrics.cut.Inc()
 				s.log.Debug().Str("part", "api").Err(err).Msg("a subscriber that did not keep up was cut off")
 			}

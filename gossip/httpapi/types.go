@@ -122,7 +122,8 @@ type Event struct {
 	By []string `json:"by,omitempty"`
 	// Reason says it in words.
 	Reason string `json:"reason,omitempty"`
-	// Condition is the node's own condition after the change.
+	// Condition is the node's own condition after the change; always there
+	// when it is what changed.
 	Condition string `json:"condition,omitempty"`
 	// Lost is how many events before this one are gone (EventLost only).
 	Lost uint64 `json:"lost,omitempty"`
