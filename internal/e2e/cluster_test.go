@@ -75,8 +75,8 @@ func TestSnapshotRejoins(t *testing.T) {
 	}
 	for _, a := range agents {
 		eventually(t, func() error {
-			if !a.hasSnapshotOf(3) {
-				return errors.New(a.name + " has no snapshot of three members yet")
+			if !a.hasSnapshotOf(2) {
+				return errors.New(a.name + " has no snapshot of two others yet")
 			}
 			return nil
 		})

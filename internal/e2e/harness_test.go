@@ -272,3 +272,10 @@ func (b *syncBuffer) contains(part string) error {
 	}
 	return nil
 }
+
+// hasSnapshotOf tells whether the agent's snapshot names that many other
+// members.
+func (a *agent) hasSnapshotOf(others int) bool {
+	data, err := os.ReadFile(filepath.Join(a.home, "members.snapshot"))
+	return err == nil && strings.Count(string(data), `"name":`) == others
+}
