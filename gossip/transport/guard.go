@@ -144,7 +144,9 @@ func (l limits) plain(h *head, body []byte, dir direction) error {
 			return refuse("it announces %d bytes of user state, the limit of this node is %d", claim.UserStateLen, l.userState)
 		}
 		nodes := int64(claim.Nodes)
-		l.charge(h, nodes*memberWire+int64(claim.UserStateLen), nodes*memberDecoded)
+		size := nodes*memberWire + int64(claim.UserStateLen)
+		// A member's field of unbelievable length grows by copying: twice its bytes are held then.
+		l.charge(h, size, min(size, l.largest())+nodes*memberDecoded)
 		return nil
 	case h.kind == msgUser && dir == inbound:
 		var claim struct{ UserMsgLen int }

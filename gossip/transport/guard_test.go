@@ -34,15 +34,15 @@ func TestInspectAccepts(t *testing.T) {
 		{"user message", message(t, msgUser, userHeader{5000}), inbound,
 			head{kind: msgUser, body: 1 + 5000 + smallBody, weight: leastWeight + 5000}},
 		{"push/pull", message(t, msgPushPull, pushPullHeader{10, 20, true}), inbound,
-			head{kind: msgPushPull, body: 1 + 10*memberWire + 20 + smallBody, weight: leastWeight + 10*(memberWire+memberDecoded) + 20}},
+			head{kind: msgPushPull, body: 1 + 10*memberWire + 20 + smallBody, weight: leastWeight + 2*(10*memberWire+20) + 10*memberDecoded}},
 		{"labelled push/pull as an answer", withLabel("xyz", message(t, msgPushPull, pushPullHeader{1, 0, false})), outbound,
-			head{label: "xyz", prefix: 5, kind: msgPushPull, body: 1 + memberWire + smallBody, weight: leastWeight + memberWire + memberDecoded}},
+			head{label: "xyz", prefix: 5, kind: msgPushPull, body: 1 + memberWire + smallBody, weight: leastWeight + 2*memberWire + memberDecoded}},
 		{"encrypted", encryptedHead(1000), inbound,
 			head{kind: msgEncrypt, body: 1 + 1000 + smallBody, weight: leastWeight + encryptedCopies*1000}},
 		{"the largest encrypted", encryptedHead(uint32(l.largest())), inbound,
 			head{kind: msgEncrypt, body: 1 + l.largest() + smallBody, weight: l.budget()}},
 		{"compressed push/pull", pack(t, message(t, msgPushPull, pushPullHeader{1, 0, false}, aMember("n"))), inbound,
-			head{kind: msgPushPull, packed: 1, start: 1, body: 1 + memberWire + smallBody, weight: leastWeight + memberWire + memberDecoded}},
+			head{kind: msgPushPull, packed: 1, start: 1, body: 1 + memberWire + smallBody, weight: leastWeight + 2*memberWire + memberDecoded}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := l.inspect(c.data, c.dir)
