@@ -27,21 +27,27 @@ type Event struct {
 // and can never block it.
 type eventLog struct {
 	mu     sync.Mutex
-	ring   []Event       // guarded by mu; ring[id % len] holds event id
+	size   int           // most events held
+	ring   []Event       // guarded by mu; grows to size, then ring[(id-1) % size] holds event id
 	next   uint64        // guarded by mu; ID of the next event, starts at 1
 	wake   chan struct{} // guarded by mu; closed and replaced at each append; nil while nobody waits
 	closed bool          // guarded by mu
 }
 
 func newEventLog(size int) *eventLog {
-	return &eventLog{ring: make([]Event, size), next: 1}
+	return &eventLog{size: size, next: 1}
 }
 
 // append gives the change the next ID and wakes the watchers.
 func (l *eventLog) append(c membership.Change) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ring[l.next%uint64(len(l.ring))] = Event{ID: l.next, Change: c}
+	ev := Event{ID: l.next, Change: c}
+	if len(l.ring) < l.size {
+		l.ring = append(l.ring, ev)
+	} else {
+		l.ring[l.slot(l.next)] = ev
+	}
 	l.next++
 	l.wakeLocked()
 }
@@ -60,12 +66,11 @@ func (l *eventLog) wakeLocked() {
 	}
 }
 
+func (l *eventLog) slot(id uint64) uint64 { return (id - 1) % uint64(l.size) }
+
 // oldestLocked is the ID of the oldest event still held.
 func (l *eventLog) oldestLocked() uint64 {
-	if n := uint64(len(l.ring)); l.next > n {
-		return l.next - n
-	}
-	return 1
+	return l.next - uint64(len(l.ring))
 }
 
 // Watcher reads a node's events in order. It is made by Node.Watch, needs no
@@ -105,7 +110,7 @@ func (w *Watcher) poll() (Event, <-chan struct{}, error) {
 		return Event{ID: oldest, Lost: lost}, nil, nil
 	}
 	if w.cursor < l.next {
-		ev := l.ring[w.cursor%uint64(len(l.ring))]
+		ev := l.ring[l.slot(w.cursor)]
 		ev.Change.Member = ev.Change.Member.Clone()
 		w.cursor++
 		return ev, nil, nil
