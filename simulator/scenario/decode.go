@@ -213,14 +213,21 @@ func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 		d.add(path, "a list is wanted here, not %s", kind(n))
 		return
 	}
-	if len(sequence.Values) > MaxSteps {
-		d.add(path, "has %d entries: at most %d", len(sequence.Values), MaxSteps)
+	if d.tooLong(path, sequence, MaxSteps) {
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values)))
 	for i, item := range sequence.Values {
 		d.value(element(path, i), item, v.Index(i))
 	}
+}
+
+// tooLong reports a list with more entries than make sense.
+func (d *decoder) tooLong(path string, list *ast.SequenceNode, limit int) bool {
+	if len(list.Values) > limit {
+		d.add(path, "has %d entries: at most %d", len(list.Values), limit)
+	}
+	return len(list.Values) > limit
 }
 
 // dictionary decodes a mapping with free keys and scalar values into a map[string]string.
@@ -313,6 +320,9 @@ func (t *Targets) decodeNode(d *decoder, path string, n ast.Node) {
 		if len(n.Values) == 0 {
 			d.add(path, "an empty list targets nothing")
 		}
+		if d.tooLong(path, n, MaxNodes) {
+			return
+		}
 		for i, item := range n.Values {
 			d.pos[element(path, i)] = nodePosition(d.source, item)
 			d.text(element(path, i), item, t.addSpan)
@@ -338,6 +348,9 @@ func (s *Seeds) decodeNode(d *decoder, path string, n ast.Node) {
 	}
 	if len(list.Values) == 0 {
 		d.add(path, "an empty list makes no run")
+	}
+	if d.tooLong(path, list, MaxSteps) {
+		return
 	}
 	for i, item := range list.Values {
 		d.pos[element(path, i)] = nodePosition(d.source, item)

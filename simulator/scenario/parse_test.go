@@ -57,7 +57,7 @@ func TestWrongFilesAreRefusedWithLineAndReason(t *testing.T) {
 func TestHugeFileIsRefused(t *testing.T) {
 	data := bytes.Repeat([]byte("# x\n"), MaxFileSize/4+1)
 	_, err := Parse("huge.yaml", data, Options{})
-	if want := "huge.yaml: the file is too large: 262148 bytes, at most 262144"; err == nil || err.Error() != want {
+	if want := "huge.yaml: the file is too large: 65540 bytes, at most 65536"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -19,7 +19,7 @@ const (
 	// MaxActions bounds the actions into which one timeline unfolds.
 	MaxActions = 100_000
 	// MaxFileSize bounds a scenario file, in bytes.
-	MaxFileSize = 256 << 10
+	MaxFileSize = 64 << 10
 )
 
 // afterLastStep is how long a run goes on after its last step when the scenario gives no duration: time

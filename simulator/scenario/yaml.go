@@ -18,6 +18,8 @@ const (
 	maxNesting = 32
 	// maxIndent bounds the column at which a block may stand, and with it how deep blocks nest.
 	maxIndent = 100
+	// maxKeys bounds the keys and block list items of a file: the YAML parser takes time in the square of the keys of one mapping.
+	maxKeys = 8000
 )
 
 // parseYAML reads one YAML document into a syntax tree. It returns nil after reporting why it cannot.
@@ -81,7 +83,7 @@ var refused = map[token.Type]string{
 
 // checkTokens reports what the parser shall not get to see.
 func checkTokens(tokens token.Tokens, p *problems) {
-	depth := 0
+	depth, keys := 0, 0
 	for _, tk := range tokens {
 		at := tokenPosition(p.source, tk)
 		if what, ok := refused[tk.Type]; ok {
@@ -95,6 +97,10 @@ func checkTokens(tokens token.Tokens, p *problems) {
 		case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType:
 			if depth == 0 && at.column > maxIndent {
 				p.addAt(at, "", fmt.Sprintf("nested too deep: a block begins in column %d, at most %d", at.column, maxIndent))
+				return
+			}
+			if keys++; keys > maxKeys {
+				p.addAt(at, "", fmt.Sprintf("the file is too large: more than %d keys and list items", maxKeys))
 				return
 			}
 		}
