@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	stdlog "log"
 	"net/http"
 	"slices"
 	"strings"
@@ -106,7 +107,10 @@ func (s *Server) ready() (bool, string) {
 }
 
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) error {
-	promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	promhttp.HandlerFor(s.cfg.Registry, promhttp.HandlerOpts{
+		ErrorLog:      stdlog.New(serverLog{s.log}, "", 0),
+		ErrorHandling: promhttp.ContinueOnError, // one bad metric must not hide the others
+	}).ServeHTTP(w, r)
 	return nil
 }
 
