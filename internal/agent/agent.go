@@ -100,6 +100,7 @@ type agent struct {
 	work       sync.WaitGroup // goroutines that end with cancelWork
 	cancelWork context.CancelFunc
 	stopJoin   context.CancelFunc // ends the joining under way; owned by serve
+	settled    <-chan struct{}    // closed once its first attempt is over; nil without one; owned by serve
 }
 
 // start takes what the agent needs, in the order in which it is most useful to
@@ -248,8 +249,24 @@ func (a *agent) leave() {
 	a.log.Info().Stringer("at_most", limit).Msg("leaving the cluster; a second signal ends the agent at once")
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	a.awaitJoin(ctx)
 	if err := a.node.Leave(ctx); err != nil {
 		a.log.Warn().Err(err).Msg("the leave was not confirmed by others")
+	}
+}
+
+// awaitJoin gives a first attempt to join a moment to end. A seed may have taken
+// this node in already while the node knows nobody yet whom it could tell that
+// it leaves; the seed would then hold it failed.
+func (a *agent) awaitJoin(ctx context.Context) {
+	if a.settled == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	select {
+	case <-a.settled:
+	case <-ctx.Done():
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"heartbeat/gossip"
@@ -26,12 +27,17 @@ func (a *agent) join(ctx context.Context, seeds []string) {
 		a.log.Info().Msg("no seeds are set and no members are known: the node is alone until others join it (cluster.seeds)")
 		return
 	}
-	a.work.Go(func() { a.joinUntil(ctx, seeds, known) })
+	settled := make(chan struct{})
+	a.settled = settled
+	a.work.Go(func() { a.joinUntil(ctx, seeds, known, sync.OnceFunc(func() { close(settled) })) })
 }
 
-func (a *agent) joinUntil(ctx context.Context, seeds, known []string) {
+// joinUntil calls settled once its first attempt is over.
+func (a *agent) joinUntil(ctx context.Context, seeds, known []string, settled func()) {
+	defer settled()
 	a.log.Info().Strs("seeds", seeds).Int("known_members", len(known)).Msg("joining the cluster")
 	result, err := a.node.JoinUntil(ctx, slices.Concat(seeds, known), func(attempt int, wait time.Duration, err error) {
+		settled()
 		a.log.Warn().Int("attempt", attempt).Stringer("next_try_in", wait.Round(time.Millisecond)).Strs("failed", describeFailures(err, known)).
 			Msg("nobody to join through has answered")
 	})
@@ -78,16 +84,16 @@ func describeFailures(err error, known []string) []string {
 
 func describeFailed(failed []*gossip.SeedError, known []string) []string {
 	var texts []string
-	silent := 0
+	var ofLastRun []*gossip.SeedError
 	for _, e := range failed {
 		if slices.Contains(known, e.Seed) {
-			silent++
+			ofLastRun = append(ofLastRun, e)
 			continue
 		}
 		texts = append(texts, oneLine(e))
 	}
-	if silent > 0 {
-		texts = append(texts, fmt.Sprintf("%d of %d members of the last run", silent, len(known)))
+	if len(ofLastRun) > 0 {
+		texts = append(texts, fmt.Sprintf("%d of %d members of the last run, such as %s", len(ofLastRun), len(known), oneLine(ofLastRun[0])))
 	}
 	return texts
 }
