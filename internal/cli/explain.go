@@ -62,7 +62,8 @@ func explainRefusal(ctx context.Context, api *httpapi.Client, refused *httpapi.A
 	switch {
 	case errors.Is(refused, httpapi.ErrNotAuthorised):
 		f.code = exitUnauthorised
-		if f.hint == "" {
+		if refused.Type == httpapi.ProblemUnauthorised {
+			// The agent speaks of HTTP headers; here it is a flag.
 			f.hint = "give the agent's token with --token-file FILE or HEARTBEAT_TOKEN_FILE"
 		}
 	case errors.Is(refused, httpapi.ErrNoSuchMember), refused.Type == httpapi.ProblemNoSuchKey:

@@ -24,7 +24,7 @@ func (a *app) forceLeaveVerb() *cli.Command {
 			if prune {
 				return a.print(clean(name) + " is off the list\n")
 			}
-			return a.print(clean(name) + " has left now\n")
+			return a.print(clean(name) + " counts as left\n")
 		}),
 	}
 }
