@@ -1,0 +1,209 @@
+package virtual
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"heartbeat/gossip"
+	"heartbeat/membership"
+	"heartbeat/simulator/fabric"
+	"heartbeat/simulator/scenario"
+)
+
+// leaveTimeout is how long a leaving node may take to tell the others.
+const leaveTimeout = 10 * time.Second
+
+// node is one node of the plan through all its lives.
+type node struct {
+	play  *play
+	index int
+	base  Load // the traffic before time 0
+
+	mu       sync.Mutex
+	gossip   *gossip.Node     // guarded by mu; nil while it is stopped
+	endpoint *fabric.Endpoint // guarded by mu; the newest one
+	ended    Load             // guarded by mu; the traffic of earlier lives
+	cancel   context.CancelFunc
+}
+
+func (n *node) name() string { return n.play.plan.Nodes[n.index] }
+
+func address(index int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(index >> 16), byte(index >> 8), byte(index)}), gossip.DefaultPort)
+}
+
+// start gives the node a new life and lets it join in the background.
+func (n *node) start(ctx context.Context) error {
+	endpoint, err := n.play.net.Listen(n.index, address(n.index))
+	if err != nil {
+		return fmt.Errorf("start %s: %w", n.name(), err)
+	}
+	cfg := n.play.template
+	cfg.Name = n.name()
+	cfg.Transport = endpoint
+	cfg.Engine = fabric.OnFailedProbe(func(subject string) {
+		n.play.record(func(rec Recorder, at time.Duration) { rec.Accused(at, n.index, subject) })
+	})
+	g, err := gossip.Start(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", n.name(), err)
+	}
+	joining, cancel := context.WithCancel(ctx)
+	n.mu.Lock()
+	if n.endpoint != nil {
+		n.ended = n.ended.plus(n.endpoint.Stats())
+	}
+	n.gossip, n.endpoint, n.cancel = g, endpoint, cancel
+	n.mu.Unlock()
+	if seeds := n.seeds(); len(seeds) > 0 {
+		n.play.running.Go(func() {
+			_, _ = g.JoinUntil(joining, seeds, func(int, time.Duration, error) {
+				n.play.recMu.Lock()
+				n.play.failed++
+				n.play.recMu.Unlock()
+			})
+		})
+	}
+	return nil
+}
+
+// seeds are the addresses that the node joins through: the plan's seed nodes
+// but itself; a lone seed that comes back asks all others.
+func (n *node) seeds() []string {
+	var seeds []string
+	for i := range n.play.plan.SeedNodes {
+		if i != n.index {
+			seeds = append(seeds, address(i).String())
+		}
+	}
+	if len(seeds) > 0 || n.first() {
+		return seeds
+	}
+	for i := range n.play.nodes {
+		if i != n.index {
+			seeds = append(seeds, address(i).String())
+		}
+	}
+	return seeds
+}
+
+// first says whether the cluster is still coming together.
+func (n *node) first() bool {
+	n.play.recMu.Lock()
+	defer n.play.recMu.Unlock()
+	return n.play.zero.IsZero()
+}
+
+func (n *node) current() *gossip.Node {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.gossip
+}
+
+func (n *node) alive() int {
+	g := n.current()
+	if g == nil {
+		return 0
+	}
+	return g.View().Count(membership.Alive)
+}
+
+func (n *node) seesAll(size int) bool { return n.alive() == size }
+
+// watch reports the node's events, from the given one on, until its life ends.
+func (n *node) watch(from uint64) {
+	g := n.current()
+	w := g.Watch(from)
+	n.play.running.Go(func() {
+		for {
+			ev, err := w.Next(context.Background()) // ends when the node is closed
+			if err != nil {
+				return
+			}
+			n.play.record(func(rec Recorder, at time.Duration) { rec.Observed(at, n.index, ev) })
+		}
+	})
+}
+
+// take ends the node's life for the others to see and returns what has to be
+// closed, or nil when it is stopped already.
+func (n *node) take() (*gossip.Node, *fabric.Endpoint) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	g := n.gossip
+	n.gossip = nil
+	if g != nil {
+		n.cancel()
+	}
+	return g, n.endpoint
+}
+
+// kill stops the node as SIGKILL does.
+func (n *node) kill() {
+	g, endpoint := n.take()
+	if g == nil {
+		return
+	}
+	endpoint.Kill()
+	n.play.running.Go(func() { _ = g.Close() })
+}
+
+// leave lets the node say goodbye, then stops it.
+func (n *node) leave() {
+	g, endpoint := n.take()
+	if g == nil {
+		return
+	}
+	n.play.running.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+		defer cancel()
+		_ = g.Leave(ctx) // when nobody hears it the oracle sees the consequence
+		endpoint.Kill()
+		_ = g.Close()
+	})
+}
+
+// hold freezes, thaws or slows the node's I/O.
+func (n *node) hold(frozen bool, late scenario.DurationRange) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.gossip == nil {
+		return
+	}
+	if frozen {
+		n.endpoint.Freeze()
+	} else {
+		n.endpoint.Thaw()
+	}
+	n.endpoint.Stall(late.Min, late.Max)
+}
+
+func (n *node) load() Load {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.endpoint == nil {
+		return n.ended
+	}
+	return n.ended.plus(n.endpoint.Stats())
+}
+
+func (l Load) plus(s fabric.Stats) Load {
+	return Load{
+		PacketsOut: l.PacketsOut + s.PacketsOut, PacketsIn: l.PacketsIn + s.PacketsIn,
+		UDPBytesOut: l.UDPBytesOut + s.UDPBytesOut, UDPBytesIn: l.UDPBytesIn + s.UDPBytesIn,
+		TCPBytesOut: l.TCPBytesOut + s.TCPBytesOut, TCPBytesIn: l.TCPBytesIn + s.TCPBytesIn,
+		SegmentsOut: l.SegmentsOut + s.SegmentsOut, Dials: l.Dials + s.Dials,
+	}
+}
+
+func (l Load) minus(o Load) Load {
+	return Load{
+		PacketsOut: l.PacketsOut - o.PacketsOut, PacketsIn: l.PacketsIn - o.PacketsIn,
+		UDPBytesOut: l.UDPBytesOut - o.UDPBytesOut, UDPBytesIn: l.UDPBytesIn - o.UDPBytesIn,
+		TCPBytesOut: l.TCPBytesOut - o.TCPBytesOut, TCPBytesIn: l.TCPBytesIn - o.TCPBytesIn,
+		SegmentsOut: l.SegmentsOut - o.SegmentsOut, Dials: l.Dials - o.Dials,
+	}
+}
