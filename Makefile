@@ -2,13 +2,15 @@
 
 GO      ?= go
 BIN     := bin/heartbeat
-IMAGE   ?= heartbeat:local
+export HB_IMAGE ?= heartbeat:local
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X heartbeat/cmd/heartbeat/internal/cli.version=$(VERSION)
+LDFLAGS  = -s -w -X heartbeat/$(INTERNAL)/cli.version=$(VERSION)
 COMPOSE ?= $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
 
-# Long suites of one package at a time share two cores badly; -p bounds them.
+# More flags for every go test, such as -v or -p 1.
 TESTFLAGS ?=
+# The packages below cmd/heartbeat are here.
+INTERNAL := $(wildcard cmd/heartbeat/internal internal)
 
 .PHONY: help
 help: ## list the commands
@@ -40,7 +42,7 @@ race: ## all tests with the race detector
 
 .PHONY: e2e
 e2e: build ## end-to-end tests with real processes, packet storm and containers
-	HEARTBEAT_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./cmd/heartbeat/internal/e2e/
+	HEARTBEAT_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 20m $(TESTFLAGS) ./$(INTERNAL)/e2e/
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME each
@@ -58,10 +60,10 @@ compare-serf: build ## memory and CPU of our agent beside Serf's, in one run
 image: ## build the container image from a static binary
 	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/heartbeat ./cmd/heartbeat
 	mkdir -p bin/image/empty
-	docker build --quiet -t $(IMAGE) .
+	docker build --quiet -t $(HB_IMAGE) .
 
 .PHONY: compose-up
-compose-up: image ## start five nodes in containers and wait until they see each other
+compose-up: build image ## start five nodes in containers and wait until they see each other
 	$(COMPOSE) down --remove-orphans
 	$(COMPOSE) up -d
 	scripts/compose-wait.sh $(COMPOSE)
