@@ -23,9 +23,10 @@ import (
 )
 
 const (
-	durationPattern = `([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+`
+	decimalPattern  = `([0-9]+\.?[0-9]*|\.[0-9]+)`
+	durationPattern = `\+?((` + decimalPattern + `(ns|us|µs|μs|ms|s|m|h))+|0)`
 	nodePattern     = `n[1-9][0-9]*(\.\.n[1-9][0-9]*)?`
-	percentPattern  = `[0-9]+(\.[0-9]+)?%`
+	percentPattern  = decimalPattern + `%`
 	seedPattern     = `^[0-9]+(-[0-9]+)?$`
 )
 
@@ -52,7 +53,7 @@ func (w *schemaWriter) of(t reflect.Type) object {
 			text(percentPattern), object{"type": "number", "minimum": 0, "maximum": 1},
 		}})
 	case reflect.TypeFor[Rate]():
-		return text(`[0-9]+(\.[0-9]+)?(k|m|g)?bit`)
+		return text(decimalPattern + `(k|m|g)?bit`)
 	case reflect.TypeFor[DurationRange]():
 		return text(durationPattern + `(\.\.` + durationPattern + `)?`)
 	case reflect.TypeFor[Seeds]():

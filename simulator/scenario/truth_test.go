@@ -157,6 +157,8 @@ func TestTruthAgreesWithItsNaiveTwin(t *testing.T) {
 		node := rapid.IntRange(0, len(plan.Nodes)-1)
 		until := rapid.IntRange(0, len(plan.Actions)).Draw(t, "actions")
 		for i, a := range plan.Actions[:min(until, 40)] {
+			// Asking in between must not make it remember what an action then changes.
+			truth.Reachable(0, len(plan.Nodes)-1)
 			truth.Apply(a)
 			naive.history = plan.Actions[:i+1]
 		}
@@ -261,6 +263,57 @@ func TestMajoritiesRingGivesEveryNodeAnotherMajority(t *testing.T) {
 			views[view] = true
 		}
 	})
+}
+
+func TestFrozenNodeCannotSayGoodbye(t *testing.T) {
+	s := parse(t, inCluster(3, "{at: 1s, for: 1m, pause: {node: n1}}", "{at: 2s, leave: {nodes: [n1, n2]}}", "{at: 3s, start: {node: n1}}"))
+	truth := advance(t, s, 2*time.Second)
+	if truth.Left(0) || !truth.Left(1) || truth.Running(0) || truth.Running(1) || truth.Frozen(0) {
+		t.Error("both must be stopped, and only n2, which is not frozen, have left")
+	}
+	if truth = advance(t, s, 3*time.Second); !truth.Healthy(0) {
+		t.Error("the pause of the old process holds the new one")
+	}
+}
+
+func TestFrozenNodesAreReachableButCarryNothing(t *testing.T) {
+	const bridge = "{at: 1s, for: 1m, partition: {shape: bridge, groups: [[n1, n2], [n4, n5]], via: n3}}"
+	truth := advance(t, parse(t, inCluster(5, bridge, "{at: 2s, for: 10s, pause: {nodes: [n1, n4]}}")), 2*time.Second)
+	if !truth.Reachable(0, 3) || !truth.Reachable(1, 3) || !truth.Reachable(0, 4) {
+		t.Error("the bridge connects frozen nodes too")
+	}
+	apart := advance(t, parse(t, inCluster(3, "{at: 1s, for: 1m, partition: {shape: groups, groups: [[n1], [n2], [n3]]}}",
+		"{at: 2s, for: 10s, pause: {nodes: [n1, n2]}}")), 2*time.Second)
+	if apart.Reachable(0, 1) {
+		t.Error("two frozen nodes that are each cut off reach each other")
+	}
+}
+
+func TestReachabilityFollowsEveryAction(t *testing.T) {
+	plan, err := parse(t, inCluster(3, "{at: 1s, for: 1s, partition: {shape: isolate, node: n1}}", "{at: 3s, for: 1s, link: {from: n1, to: n2, both: true, cut: true}}",
+		"{at: 3500ms, kill: {node: n3}}")).Resolve(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth := NewTruth(plan)
+	for i, want := range []bool{false, true, true, false, true} {
+		if truth.Apply(plan.Actions[i]); truth.Reachable(0, 1) != want {
+			t.Errorf("after %v, n1 reaches n2: %v", plan.Actions[i], !want)
+		}
+	}
+}
+
+func TestFaultsOnOneLinkAddUp(t *testing.T) {
+	truth := advance(t, parse(t, inCluster(3,
+		"{at: 0, for: 1m, link: {from: n1, to: all, loss: 50%, delay: 10ms, jitter: 1ms, duplicate: 20%, reorder: 10%, rate: 1mbit}}",
+		"{at: 0, for: 1m, link: {from: n1, to: n2, loss: 50%, delay: 30ms, jitter: 2ms, duplicate: 50%, reorder: 10%, rate: 5mbit}}",
+		"{at: 0, for: 1m, link: {from: n1, to: n2, rate: 2mbit}}")), 0)
+	want := Link{
+		Loss: 0.75, Delay: 42 * time.Millisecond, Jitter: 3 * time.Millisecond, Duplicate: 0.6, Reorder: 0.19, Rate: 1e6,
+	}
+	if diff := cmp.Diff(want, truth.Link(0, 1, UDP), cmpopts.EquateApprox(0, 1e-9)); diff != "" {
+		t.Errorf("link (-want +got):\n%s", diff)
+	}
 }
 
 func TestLossOfEverythingIsACut(t *testing.T) {
