@@ -59,6 +59,7 @@ func Run(ctx context.Context, opts Options) error {
 
 		stopJoin: func() {},
 	}
+	defer a.hub.Close()
 	a.log = a.hub.Logger()
 	// From here on SIGHUP no longer ends the process.
 	signal.Notify(a.hup, syscall.SIGHUP)
@@ -185,11 +186,11 @@ func (a *agent) serve(ctx context.Context) error {
 		})
 	}
 	a.join(work, a.settings.Seeds)
+	a.announce()
 	a.work.Go(func() { a.remember(work) })
 	if a.notify.watchdog > 0 {
 		a.work.Go(func() { a.feedWatchdog(work) })
 	}
-	a.announce()
 	for {
 		select {
 		case <-a.hup:
@@ -225,7 +226,7 @@ func (a *agent) announce() {
 	if a.dir == nil {
 		a.log.Info().Msg("nothing is kept across restarts: a restart relies on the seeds alone (data_dir)")
 	}
-	a.notify.ready("started")
+	a.notify.ready(statusOf(a.node.View()))
 }
 
 // end leaves the cluster, ends everything that runs beside serve, and saves what

@@ -1,10 +1,10 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +18,11 @@ import (
 // level on, and to whoever watches (heartbeat monitor) from the level that each
 // watcher asked for.
 //
-// It is the loggers' sampler too, so that a line which nobody wants is never put
+// Nobody who logs ever waits for the output: a terminal that was paused or a pipe
+// that nobody reads would otherwise stop the node, and the others would hold it
+// failed. Lines that it cannot take are dropped and counted.
+//
+// The hub is the loggers' sampler too, so that a line which nobody wants is never put
 // together, and so that the level can change while the agent runs although
 // loggers are values.
 type logHub struct {
@@ -28,10 +32,16 @@ type logHub struct {
 	leases [zerolog.Disabled - zerolog.TraceLevel]atomic.Int64
 	begin  time.Time
 
-	mu   sync.Mutex // writers of console lines are not safe for concurrent use
-	out  io.Writer  // guarded by mu
-	ring *httpapi.LogRing
+	ring    *httpapi.LogRing
+	out     io.Writer     // used by the writing goroutine only
+	lines   chan []byte   // to be written to out
+	dropped atomic.Uint64 // lines that did not fit into it
+	quit    chan struct{} // closed by Close
+	written chan struct{} // closed once all lines are written
 }
+
+// outputLines is how many lines wait for a slow output.
+const outputLines = 1024
 
 // ringLines is how many lines a slow watcher may be behind.
 const ringLines = 1024
@@ -41,10 +51,46 @@ const ringLines = 1024
 // when its reader is slow; watchers are not closed, they just stop asking.
 const leaseTime = 30 * time.Second
 
+// newLogHub starts a hub that the caller must Close.
 func newLogHub(out io.Writer, level zerolog.Level) *logHub {
-	h := &logHub{out: out, begin: time.Now(), ring: httpapi.NewLogRing(ringLines)}
+	h := &logHub{
+		out: out, begin: time.Now(), ring: httpapi.NewLogRing(ringLines), lines: make(chan []byte, outputLines),
+		quit: make(chan struct{}), written: make(chan struct{}),
+	}
 	h.SetLevel(level)
+	go h.write()
 	return h
+}
+
+// write is the one goroutine that waits for the output. An output that fails (a
+// full disk, a closed pipe) must not stop the agent, so its errors end here.
+func (h *logHub) write() {
+	defer close(h.written)
+	note := zerolog.New(h.out).With().Timestamp().Logger()
+	for {
+		select {
+		case line := <-h.lines:
+			_, _ = h.out.Write(line)
+		case <-h.quit:
+			for len(h.lines) > 0 {
+				_, _ = h.out.Write(<-h.lines)
+			}
+			return
+		}
+		if n := h.dropped.Swap(0); n > 0 {
+			note.Warn().Uint64("lines", n).Msg("lines of the log were dropped: whoever reads it is too slow")
+		}
+	}
+}
+
+// Close waits until the output has taken what was logged so far, at most for a
+// second: an output that hangs must not keep the agent from ending.
+func (h *logHub) Close() {
+	close(h.quit)
+	select {
+	case <-h.written:
+	case <-time.After(time.Second):
+	}
 }
 
 // Logger returns a logger into the hub.
@@ -77,13 +123,14 @@ func (h *logHub) Sample(level zerolog.Level) bool {
 // Write takes a line without a level, which goes everywhere.
 func (h *logHub) Write(line []byte) (int, error) { return h.WriteLevel(zerolog.NoLevel, line) }
 
-// WriteLevel takes a line. An output that fails (a full disk, a closed pipe)
-// must not stop the agent nor the stream of lines, so its errors end here.
+// WriteLevel takes a line. It never waits and never fails.
 func (h *logHub) WriteLevel(level zerolog.Level, line []byte) (int, error) {
 	if int32(level) >= h.level.Load() {
-		h.mu.Lock()
-		_, _ = h.out.Write(line)
-		h.mu.Unlock()
+		select {
+		case h.lines <- bytes.Clone(line):
+		default:
+			h.dropped.Add(1)
+		}
 	}
 	return h.ring.WriteLevel(level, line)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,7 @@ func TestTheLevelChangesForLoggersThatExist(t *testing.T) {
 	h.SetLevel(zerolog.WarnLevel)
 	log.Info().Msg("three")
 	log.Warn().Msg("four")
+	h.Close()
 	got := out.String()
 	for word, want := range map[string]bool{"one": false, "two": true, "three": false, "four": true} {
 		if strings.Contains(got, word) != want {
@@ -38,6 +40,7 @@ func TestWatchersHaveALevelOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		h := newLogHub(&out, zerolog.InfoLevel)
+		defer h.Close()
 		log := h.Logger()
 		if h.Sample(zerolog.DebugLevel) {
 			t.Error("debug lines are made though nobody reads them")
@@ -48,6 +51,7 @@ func TestWatchersHaveALevelOfTheirOwn(t *testing.T) {
 		log.Warn().Msg("grave")
 		expect(t, debug, "fine", "grave")
 		expect(t, warn, "grave")
+		synctest.Wait()
 		if got := out.String(); strings.Contains(got, "fine") || !strings.Contains(got, "grave") {
 			t.Errorf("the agent's own output holds %q", got)
 		}
@@ -91,14 +95,63 @@ func (brokenOutput) Write([]byte) (int, error) { return 0, errors.New("no space 
 
 func TestABrokenOutputHarmsNobody(t *testing.T) {
 	h := newLogHub(brokenOutput{}, zerolog.InfoLevel)
+	defer h.Close()
 	r := h.Subscribe(zerolog.InfoLevel)
 	log := h.Logger()
 	log.Info().Msg("still here")
 	expect(t, r, "still here")
 }
 
+// pausedOutput stands for a terminal after Ctrl-S: it takes nothing until it is
+// resumed.
+type pausedOutput struct {
+	resumed chan struct{}
+	bytes.Buffer
+}
+
+func (p *pausedOutput) Write(line []byte) (int, error) {
+	<-p.resumed
+	return p.Buffer.Write(line)
+}
+
+func TestAPausedOutputHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &pausedOutput{resumed: make(chan struct{})}
+		h := newLogHub(out, zerolog.InfoLevel)
+		log := h.Logger()
+		const more = 10
+		for range outputLines + more {
+			log.Info().Msg("line") // would deadlock the bubble if it waited
+		}
+		close(out.resumed)
+		synctest.Wait()
+		h.Close()
+		kept := strings.Count(out.String(), `"message":"line"`)
+		_, note, noted := strings.Cut(out.String(), `"lines":`)
+		count, _, _ := strings.Cut(note, ",")
+		dropped, err := strconv.Atoi(count)
+		if !noted || err != nil || kept+dropped != outputLines+more || dropped == 0 {
+			t.Errorf("%d lines were kept and %q reported as dropped, of %d", kept, count, outputLines+more)
+		}
+	})
+}
+
+func TestAnOutputThatHangsDoesNotKeepTheAgentFromEnding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &pausedOutput{resumed: make(chan struct{})}
+		h := newLogHub(out, zerolog.InfoLevel)
+		log := h.Logger()
+		log.Info().Msg("line")
+		synctest.Wait()
+		h.Close()
+		close(out.resumed) // the bubble waits for the goroutine
+	})
+}
+
 func TestLinesThatNobodyWantsAllocateNothing(t *testing.T) {
-	log := newLogHub(io.Discard, zerolog.InfoLevel).Logger()
+	h := newLogHub(io.Discard, zerolog.InfoLevel)
+	defer h.Close()
+	log := h.Logger()
 	if n := testing.AllocsPerRun(100, func() { log.Debug().Str("a", "b").Msg("c") }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
@@ -107,8 +160,10 @@ func TestLinesThatNobodyWantsAllocateNothing(t *testing.T) {
 func TestLogFormats(t *testing.T) {
 	for format, isJSON := range map[string]bool{"auto": true, "json": true, "console": false} {
 		var out bytes.Buffer
-		log := newLogHub(logOutput(&out, format), zerolog.InfoLevel).Logger()
+		h := newLogHub(logOutput(&out, format), zerolog.InfoLevel)
+		log := h.Logger()
 		log.Info().Str("node", "n1").Msg("hello")
+		h.Close()
 		if got := strings.HasPrefix(out.String(), "{"); got != isJSON || !strings.Contains(out.String(), "hello") {
 			t.Errorf("%s: %q", format, out.String())
 		}

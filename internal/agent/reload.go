@@ -26,7 +26,7 @@ func (a *agent) reload(ctx context.Context) {
 		return
 	}
 	a.notify.reloading()
-	defer func() { a.notify.ready("reloaded") }()
+	defer func() { a.notify.ready(statusOf(a.node.View())) }()
 	next, err := a.opts.Reload()
 	if err != nil {
 		a.log.Error().Strs("problems", strings.Split(err.Error(), "\n")).Msg("the configuration is refused: everything stays as it was")
