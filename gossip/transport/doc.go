@@ -26,11 +26,12 @@
 //  2. The head. A goroutine waits at most 5 s for the first bytes: label, message type, and what the message claims
 //     to hold. A foreign label, a claim over MaxMembers or MaxUserState, or an unknown type is answered with an
 //     error in words, which a joining memberlist prints, and the stream is closed.
-//  3. The queue for memory. Each stream needs as much of a fixed budget (24 MiB by default) as the engine will
-//     allocate for it, 384 KiB at least, so at most 64 streams are decoded at once. That is under the 128
-//     push/pulls beyond which the engine turns peers away: a thousand nodes that join through one seed wait here for
-//     some milliseconds instead of being refused.
-//  4. The engine. The stream it gets from StreamCh ends after the bytes its head announced, stalls for at most 3 s, and is
+//  3. The queue for memory. Each stream needs as much of a fixed budget as the engine will allocate for it, 96 KiB
+//     at least; there is one budget of 8 MiB for small streams, joins and pings, and one of 7 MiB for large ones. So at
+//     most 85 small streams are decoded at once, fewer than the 128 push/pulls beyond which the engine turns peers
+//     away: a thousand nodes that join through one seed wait here for some milliseconds instead of being refused.
+//  4. The engine. The stream it gets from StreamCh ends after the bytes its head announced, or where a member claims a
+//     field of more than 4 KiB; it stalls for at most 3 s, and is
 //     cut off at a deadline that no SetDeadline can move. Compressed streams are expanded on the way, 20 KiB of memory
 //     each, so the engine's own expansion of up to 40 MiB in one piece is never used.
 //

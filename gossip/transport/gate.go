@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -21,27 +22,46 @@ var errFull = errors.New("all places for inbound streams are taken")
 // the places converge to equal shares under attack, and without one a single address may use all of them: a thousand nodes on
 // loopback, or behind one NAT, are no attack.
 //
-// Memory: a stream waits until its weight fits into the budget. The holder with the least memory in use goes first, then
-// the one that has waited longest. Nobody overtakes the one whose turn it is, so a large push/pull is not starved by small
-// ones. No holder gets more than half of the budget, except for one stream that is larger than that, so that
-// the other half is there when somebody else comes.
+// Memory: a stream waits in one of two lanes, small or large, until its weight fits into the lane's budget, or nothing else
+// uses the lane. So a join, which is small, never waits for streams that promise much. Within a lane the holder with
+// the least memory in use goes first, among equals the one whose last turn is longest ago, then the stream
+// that has waited longest. Nobody overtakes the one whose turn it is, so a stream that needs the whole lane gets
+// it. No holder gets more than half of a lane, except for one stream that is larger than that, so that the other half is
+// there when somebody else comes.
 //
 // A holder is an IPv4 address or an IPv6 /64.
 type gate struct {
 	mu      sync.Mutex
 	places  int
-	budget  int64
+	budgets [lanes]int64
 	open    int                      // guarded by mu
-	used    int64                    // guarded by mu: sum of the weights granted
+	used    [lanes]int64             // guarded by mu: sums of the weights granted
+	grants  uint64                   // guarded by mu: how many there were
 	holders map[netip.Prefix]*holder // guarded by mu: those with an open stream
-	queue   []*pass                  // guarded by mu: waiting for memory, in order of arrival
+	queues  [lanes][]*pass           // guarded by mu: waiting for memory, in order of arrival
+}
+
+// The lanes.
+const (
+	smallLane = iota
+	largeLane
+	lanes
+)
+
+// laneOf returns the lane for a weight.
+func laneOf(weight int64) int {
+	if weight <= smallWeight {
+		return smallLane
+	}
+	return largeLane
 }
 
 type holder struct {
 	from    netip.Prefix
 	open    int
-	used    int64
-	waiting []*pass // open and without memory, in order of arrival
+	used    [lanes]int64
+	last    [lanes]uint64 // gate.grants at its last turn
+	waiting []*pass       // open and without memory, in order of arrival
 }
 
 // pass is a stream's place at the gate. Its fields are guarded by gate.mu.
@@ -55,8 +75,8 @@ type pass struct {
 	evict   func()        // called, off the lock, when a newcomer gets the place
 }
 
-func newGate(places int, budget int64) *gate {
-	return &gate{places: places, budget: budget, holders: make(map[netip.Prefix]*holder)}
+func newGate(places int, budgets [lanes]int64) *gate {
+	return &gate{places: places, budgets: budgets, holders: make(map[netip.Prefix]*holder)}
 }
 
 // holderOf returns whom an address belongs to.
@@ -136,7 +156,7 @@ func (g *gate) ask(p *pass, weight int64) {
 		return
 	}
 	p.weight = weight
-	g.queue = append(g.queue, p)
+	g.queues[laneOf(weight)] = append(g.queues[laneOf(weight)], p)
 	g.dispatch()
 }
 
@@ -157,12 +177,13 @@ func (g *gate) remove(p *pass) {
 	h := p.holder
 	g.open--
 	h.open--
+	lane := laneOf(p.weight)
 	if p.granted {
-		g.used -= p.weight
-		h.used -= p.weight
+		g.used[lane] -= p.weight
+		h.used[lane] -= p.weight
 	} else {
 		h.waiting = without(h.waiting, p)
-		g.queue = without(g.queue, p)
+		g.queues[lane] = without(g.queues[lane], p)
 	}
 	if h.open == 0 {
 		delete(g.holders, h.from)
@@ -171,26 +192,38 @@ func (g *gate) remove(p *pass) {
 
 // dispatch grants memory to those whose turn it is. g.mu is held.
 func (g *gate) dispatch() {
-	for {
-		var next *pass
-		for _, p := range g.queue {
-			if h := p.holder; h.used > 0 && h.used+p.weight > g.budget/2 {
-				continue
-			}
-			if next == nil || p.holder.used < next.holder.used {
-				next = p
-			}
+	for lane := range lanes {
+		for next := g.next(lane); next != nil; next = g.next(lane) {
+			h := next.holder
+			g.grants++
+			h.last[lane] = g.grants
+			next.granted = true
+			g.used[lane] += next.weight
+			h.used[lane] += next.weight
+			h.waiting = without(h.waiting, next)
+			g.queues[lane] = without(g.queues[lane], next)
+			close(next.turn)
 		}
-		if next == nil || g.used+next.weight > g.budget {
-			return
-		}
-		next.granted = true
-		g.used += next.weight
-		next.holder.used += next.weight
-		next.holder.waiting = without(next.holder.waiting, next)
-		g.queue = without(g.queue, next)
-		close(next.turn)
 	}
+}
+
+// next returns the stream whose turn it is in a lane, nil when none fits. g.mu is held.
+func (g *gate) next(lane int) *pass {
+	var best *pass
+	for _, p := range g.queues[lane] {
+		if h := p.holder; h.used[lane] > 0 && h.used[lane]+p.weight > g.budgets[lane]/2 {
+			continue
+		}
+		if best == nil || cmp.Or(
+			cmp.Compare(p.holder.used[lane], best.holder.used[lane]),
+			cmp.Compare(p.holder.last[lane], best.holder.last[lane])) < 0 {
+			best = p
+		}
+	}
+	if best == nil || g.used[lane] > 0 && g.used[lane]+best.weight > g.budgets[lane] {
+		return nil
+	}
+	return best
 }
 
 func without(list []*pass, p *pass) []*pass {

@@ -50,7 +50,7 @@ func hasTurn(p *pass) bool {
 }
 
 func newGateTest(t *testing.T, places int, budget int64) *gateTest {
-	return &gateTest{gate: newGate(places, budget), t: t, now: time.Unix(1e9, 0)}
+	return &gateTest{gate: newGate(places, [lanes]int64{budget, budget}), t: t, now: time.Unix(1e9, 0)}
 }
 
 func TestGateGivesPlacesToOthersFirst(t *testing.T) {
@@ -126,16 +126,17 @@ func TestGateSharesMemory(t *testing.T) {
 		t.Error("granted out of turn")
 	}
 	g.leave(a2)
-	if !hasTurn(a3) || hasTurn(big) || hasTurn(small) {
-		t.Error("when nobody uses any, the first to come is not the first to go")
+	if !hasTurn(big) || hasTurn(small) || hasTurn(a3) {
+		t.Error("of two that use none, the one that has had a turn goes first")
 	}
-	g.leave(a3)
-	if !hasTurn(big) || hasTurn(small) {
-		t.Error("a stream as large as the budget does not get its turn when nothing is in use")
+	large := g.enter(4, "")
+	g.ask(large, smallWeight+1)
+	if !hasTurn(large) {
+		t.Error("a large stream waits for small ones")
 	}
 	g.leave(big)
-	if !hasTurn(small) {
-		t.Error("the one behind the large one does not get its turn")
+	if !hasTurn(small) || !hasTurn(a3) {
+		t.Error("those behind the one that needed everything do not get their turn")
 	}
 }
 
@@ -160,8 +161,9 @@ func TestHolders(t *testing.T) {
 // Whatever comes and goes, the books balance, the budget holds, and in the end everybody who waits gets a turn.
 func TestGateInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		places, budget := rapid.IntRange(1, 12).Draw(t, "places"), rapid.Int64Range(10, 100).Draw(t, "budget")
-		g := newGate(places, budget)
+		places := rapid.IntRange(1, 12).Draw(t, "places")
+		budgets := [lanes]int64{rapid.Int64Range(1, 3*smallWeight).Draw(t, "small"), rapid.Int64Range(1, 8*smallWeight).Draw(t, "large")}
+		g := newGate(places, budgets)
 		var open []*pass
 		drop := func(p *pass) { open = slices.DeleteFunc(open, func(q *pass) bool { return p == q }) }
 		t.Repeat(map[string]func(*rapid.T){
@@ -190,7 +192,7 @@ func TestGateInvariants(t *testing.T) {
 				if i < 0 {
 					t.Skip("nobody to ask")
 				}
-				g.ask(open[i], rapid.Int64Range(1, budget).Draw(t, "weight"))
+				g.ask(open[i], rapid.Int64Range(1, 8*smallWeight).Draw(t, "weight"))
 			},
 			"leave": func(t *rapid.T) {
 				if len(open) == 0 {
@@ -201,14 +203,21 @@ func TestGateInvariants(t *testing.T) {
 				drop(p)
 			},
 			"": func(t *rapid.T) {
-				var used int64
+				var used [lanes]int64
+				var granted [lanes]int
 				for _, p := range open {
 					if p.granted {
-						used += p.weight
+						used[laneOf(p.weight)] += p.weight
+						granted[laneOf(p.weight)]++
 					}
 				}
-				if g.open != len(open) || g.open > places || g.used != used || g.used > budget {
-					t.Fatalf("%d open of %d (%d counted), %d in use of %d (%d counted)", g.open, places, len(open), g.used, budget, used)
+				if g.open != len(open) || g.open > places || g.used != used {
+					t.Fatalf("%d open of %d (%d counted), %d in use (%d counted)", g.open, places, len(open), g.used, used)
+				}
+				for lane := range lanes {
+					if used[lane] > budgets[lane] && granted[lane] > 1 {
+						t.Fatalf("%d streams use %d of %d in lane %d", granted[lane], used[lane], budgets[lane], lane)
+					}
 				}
 			},
 		})
@@ -220,7 +229,7 @@ func TestGateInvariants(t *testing.T) {
 			g.leave(open[i])
 			drop(open[i])
 		}
-		if g.used != 0 || g.open != 0 || len(g.holders) != 0 || len(g.queue) != 0 {
+		if g.used != [lanes]int64{} || g.open != 0 || len(g.holders) != 0 || len(g.queues[0])+len(g.queues[1]) != 0 {
 			t.Fatalf("something is left: %+v", g)
 		}
 	})

@@ -24,14 +24,17 @@ const (
 	// memberWire is the most bytes that a member may take in a push/pull, on average over that push/pull: its meta has up to 512.
 	memberWire = 1024
 	// memberWireMean is the same over a push/pull of MaxMembers, where so much meta everywhere is not plausible.
-	memberWireMean = 256
+	memberWireMean = 192
 	// memberDecoded is what the engine allocates for each member announced, before it reads any.
 	memberDecoded = 104
 	// smallBody bounds pings, acks and errors, and is the slack given to the others.
 	smallBody = 64 << 10
-	// leastWeight is charged for every stream. The msgpack decoder believes any length up to 256 KiB before it has seen the
-	// bytes; the rest is for goroutine, buffers and the LZW decoder.
-	leastWeight = 384 << 10
+	// leastWeight is charged for every stream: goroutine, buffers, a decoder, an LZW decoder.
+	leastWeight = 96 << 10
+	// A stream of at most smallWeight takes its memory from smallBudget, which is enough for 85 with leastWeight. A push/pull
+	// of 800 members is small.
+	smallWeight = 1 << 20
+	smallBudget = 8 << 20
 	// encryptedCopies: the engine collects an encrypted stream in a buffer that doubles, and decrypts into another one.
 	encryptedCopies = 3
 )
@@ -48,12 +51,14 @@ func newLimits(cfg *Config) limits {
 
 // largest is the most bytes that a message may have, however it is wrapped.
 func (l limits) largest() int64 {
-	return max(int64(l.members)*memberWireMean+int64(l.userState), 2*smallBody)
+	return max(int64(l.members)*memberWireMean+int64(l.userState), 2*smallWeight)
 }
 
-// budget is the memory for all the streams being decoded: enough for the largest of them, and for 64 small ones.
-func (l limits) budget() int64 {
-	return max(encryptedCopies*l.largest(), 64*leastWeight)
+// budgets are the memory for the small and for the large streams being decoded. The garbage collector lets a process
+// grow to more than twice what it holds, so they are kept small: a stream over the larger one is decoded with no other
+// large one beside it.
+func (l limits) budgets() [lanes]int64 {
+	return [lanes]int64{smallLane: smallBudget, largeLane: l.largest()}
 }
 
 // direction tells which messages may begin a stream.
@@ -73,6 +78,9 @@ type head struct {
 	start  int   // where the compressed part begins, counted from the start of the stream
 	body   int64 // the most bytes that the engine may read behind the label header
 	weight int64 // the most memory that the engine will need for it
+
+	members   memberScan // of a push/pull: where they begin and how many there are; of a ping: its only value
+	userState int64      // the most bytes that may follow them
 }
 
 var (
@@ -123,7 +131,7 @@ func (l limits) inspect(data []byte, dir direction) (head, error) {
 // charge sets body and weight for a message of size bytes behind its type.
 func (l limits) charge(h *head, size, extra int64) {
 	h.body = 1 + min(size, l.largest()) + smallBody
-	h.weight = min(leastWeight+min(size, l.largest())+extra, l.budget())
+	h.weight = min(leastWeight+min(size, l.largest())+extra, l.budgets()[largeLane])
 }
 
 // plain judges a message that is neither encrypted nor compressed.
@@ -134,7 +142,8 @@ func (l limits) plain(h *head, body []byte, dir direction) error {
 			Nodes, UserStateLen int
 			Join                bool
 		}
-		if err := decodePrefix(body, &claim); err != nil {
+		read, err := decodePrefix(body, &claim)
+		if err != nil {
 			return err
 		}
 		if claim.Nodes < 0 || claim.Nodes > l.members {
@@ -144,13 +153,13 @@ func (l limits) plain(h *head, body []byte, dir direction) error {
 			return refuse("it announces %d bytes of user state, the limit of this node is %d", claim.UserStateLen, l.userState)
 		}
 		nodes := int64(claim.Nodes)
-		size := nodes*memberWire + int64(claim.UserStateLen)
-		// A member's field of unbelievable length grows by copying: twice its bytes are held then.
-		l.charge(h, size, min(size, l.largest())+nodes*memberDecoded)
+		l.charge(h, nodes*memberWire+int64(claim.UserStateLen), nodes*memberDecoded)
+		h.members = memberScan{skip: uint64(h.prefix + 1 + read), values: uint64(nodes)}
+		h.userState = int64(claim.UserStateLen)
 		return nil
 	case h.kind == msgUser && dir == inbound:
 		var claim struct{ UserMsgLen int }
-		if err := decodePrefix(body, &claim); err != nil {
+		if _, err := decodePrefix(body, &claim); err != nil {
 			return err
 		}
 		if claim.UserMsgLen < 0 || claim.UserMsgLen > l.userState {
@@ -158,7 +167,12 @@ func (l limits) plain(h *head, body []byte, dir direction) error {
 		}
 		l.charge(h, int64(claim.UserMsgLen), 0)
 		return nil
-	case h.kind == msgPing && dir == inbound, (h.kind == msgAck || h.kind == msgErr) && dir == outbound:
+	case h.kind == msgPing && dir == inbound:
+		l.charge(h, 0, 0)
+		h.members = memberScan{skip: uint64(h.prefix + 1), values: 1}
+		h.userState = smallBody
+		return nil
+	case (h.kind == msgAck || h.kind == msgErr) && dir == outbound:
 		l.charge(h, 0, 0)
 		return nil
 	}
@@ -254,15 +268,17 @@ func expandPrefix(packed []byte) []byte {
 var msgpack codec.MsgpackHandle
 
 // decodePrefix decodes the value at the start of data in the way the engine will, so that both see the same.
-func decodePrefix(data []byte, into any) error {
-	err := codec.NewDecoderBytes(data, &msgpack).Decode(into)
+// It returns how many bytes that took.
+func decodePrefix(data []byte, into any) (int, error) {
+	dec := codec.NewDecoderBytes(data, &msgpack)
+	err := dec.Decode(into)
 	switch {
 	case err == nil:
-		return nil
+		return dec.NumBytesRead(), nil
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return errMore
+		return 0, errMore
 	}
-	return refuse("its header is not msgpack as memberlist writes it: %w", err)
+	return 0, refuse("its header is not msgpack as memberlist writes it: %w", err)
 }
 
 // refusal encodes an error message as memberlist's dialers expect it in place of an answer.

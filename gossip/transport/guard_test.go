@@ -26,7 +26,8 @@ func TestInspectAccepts(t *testing.T) {
 		want head
 	}{
 		{"ping", message(t, msgPing, pingBody{1, "n"}), inbound,
-			head{kind: msgPing, body: 1 + smallBody, weight: leastWeight}},
+			head{kind: msgPing, body: 1 + smallBody, weight: leastWeight,
+				members: memberScan{skip: 1, values: 1}, userState: smallBody}},
 		{"ack", message(t, msgAck, struct{ SeqNo uint32 }{1}), outbound,
 			head{kind: msgAck, body: 1 + smallBody, weight: leastWeight}},
 		{"error", message(t, msgErr, struct{ Error string }{"no"}), outbound,
@@ -34,15 +35,18 @@ func TestInspectAccepts(t *testing.T) {
 		{"user message", message(t, msgUser, userHeader{5000}), inbound,
 			head{kind: msgUser, body: 1 + 5000 + smallBody, weight: leastWeight + 5000}},
 		{"push/pull", message(t, msgPushPull, pushPullHeader{10, 20, true}), inbound,
-			head{kind: msgPushPull, body: 1 + 10*memberWire + 20 + smallBody, weight: leastWeight + 2*(10*memberWire+20) + 10*memberDecoded}},
+			head{kind: msgPushPull, body: 1 + 10*memberWire + 20 + smallBody, weight: leastWeight + 10*(memberWire+memberDecoded) + 20,
+				members: memberScan{skip: 29, values: 10}, userState: 20}},
 		{"labelled push/pull as an answer", withLabel("xyz", message(t, msgPushPull, pushPullHeader{1, 0, false})), outbound,
-			head{label: "xyz", prefix: 5, kind: msgPushPull, body: 1 + memberWire + smallBody, weight: leastWeight + 2*memberWire + memberDecoded}},
+			head{label: "xyz", prefix: 5, kind: msgPushPull, body: 1 + memberWire + smallBody, weight: leastWeight + memberWire + memberDecoded,
+				members: memberScan{skip: 34, values: 1}}},
 		{"encrypted", encryptedHead(1000), inbound,
 			head{kind: msgEncrypt, body: 1 + 1000 + smallBody, weight: leastWeight + encryptedCopies*1000}},
 		{"the largest encrypted", encryptedHead(uint32(l.largest())), inbound,
-			head{kind: msgEncrypt, body: 1 + l.largest() + smallBody, weight: l.budget()}},
+			head{kind: msgEncrypt, body: 1 + l.largest() + smallBody, weight: l.budgets()[largeLane]}},
 		{"compressed push/pull", pack(t, message(t, msgPushPull, pushPullHeader{1, 0, false}, aMember("n"))), inbound,
-			head{kind: msgPushPull, packed: 1, start: 1, body: 1 + memberWire + smallBody, weight: leastWeight + 2*memberWire + memberDecoded}},
+			head{kind: msgPushPull, packed: 1, start: 1, body: 1 + memberWire + smallBody, weight: leastWeight + memberWire + memberDecoded,
+				members: memberScan{skip: 29, values: 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := l.inspect(c.data, c.dir)
@@ -55,7 +59,7 @@ func TestInspectAccepts(t *testing.T) {
 				}
 				got.packed, got.start = c.want.packed, c.want.start
 			}
-			if d := cmp.Diff(c.want, got, cmp.AllowUnexported(head{})); d != "" {
+			if d := cmp.Diff(c.want, got, cmp.AllowUnexported(head{}, memberScan{})); d != "" {
 				t.Error(d)
 			}
 		})
@@ -120,7 +124,7 @@ func TestInspectNeedsNoMoreThanItTakes(t *testing.T) {
 			if errors.Is(err, errMore) {
 				continue
 			}
-			if d := cmp.Diff(want, got, cmp.AllowUnexported(head{})); d != "" || err != nil {
+			if d := cmp.Diff(want, got, cmp.AllowUnexported(head{}, memberScan{})); d != "" || err != nil {
 				t.Errorf("after %d bytes: error %v, %s", n, err, d)
 			}
 		}
@@ -135,8 +139,8 @@ func TestWeightFitsBudget(t *testing.T) {
 		l := limits{members: rapid.IntRange(0, mostMembers).Draw(t, "members"), userState: rapid.IntRange(0, mostUserState).Draw(t, "userState")}
 		var h head
 		l.charge(&h, rapid.Int64Range(0, 1<<32).Draw(t, "size"), rapid.Int64Range(0, 1<<32).Draw(t, "extra"))
-		if w := l.withReply(h, rapid.Int64Range(0, 1<<40).Draw(t, "reply")); w < leastWeight || w > l.budget() {
-			t.Fatalf("weight %d for a budget of %d", w, l.budget())
+		if w := l.withReply(h, rapid.Int64Range(0, 1<<40).Draw(t, "reply")); w < leastWeight || w > l.budgets()[largeLane] {
+			t.Fatalf("weight %d for a budget of %d", w, l.budgets()[largeLane])
 		}
 	})
 }
@@ -161,7 +165,7 @@ func FuzzInspect(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if h.weight < leastWeight || h.weight > l.budget() || h.body <= 0 || h.body > 1+l.largest()+smallBody {
+		if h.weight < leastWeight || h.weight > l.budgets()[largeLane] || h.body <= 0 || h.body > 1+l.largest()+smallBody {
 			t.Fatalf("out of bounds: %+v", h)
 		}
 		if h.prefix > len(data) || h.start > len(data) || h.packed < 0 || h.packed > l.largest() {

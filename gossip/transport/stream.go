@@ -31,6 +31,8 @@ type stream struct {
 	src  *bufio.Reader // the connection, for looking ahead
 	body io.Reader     // what Read delivers; nil until the head has been inspected
 	left int64         // bytes that body may still deliver
+	scan memberScan    // of a push/pull or ping
+	user int64         // the most bytes that may follow what scan follows
 	raw  int64         // bytes read from the connection
 
 	mu         sync.Mutex
@@ -122,6 +124,7 @@ func (s *stream) admit(h head) error {
 	s.kind = h.kind
 	s.mu.Unlock()
 	s.left = int64(h.prefix) + h.body
+	s.scan, s.user = h.members, h.userState
 	if h.packed == 0 {
 		s.body = s.src
 		return nil
@@ -186,6 +189,17 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	n, err := s.body.Read(p[:min(int64(len(p)), s.left)])
 	s.left -= int64(n)
+	if !s.scan.done() {
+		members, bad := s.scan.feed(p[:n])
+		if bad != nil {
+			s.left = 0
+			s.t.quiet.drop(StreamRefused).Stringer("from", s.RemoteAddr()).Err(bad).Msg("cut a stream off")
+			return 0, fmt.Errorf("reading from %v: %w", s.RemoteAddr(), bad)
+		}
+		if s.scan.done() {
+			s.left = max(s.user-int64(n-members), 0)
+		}
+	}
 	return n, err
 }
 

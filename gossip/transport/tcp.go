@@ -149,7 +149,7 @@ func (l limits) withReply(h head, reply int64) int64 {
 	if h.kind != msgPushPull && h.kind != msgEncrypt {
 		return h.weight
 	}
-	return min(h.weight+3*reply, l.budget())
+	return min(h.weight+3*reply, l.budgets()[largeLane])
 }
 
 // learnReply remembers how long the answers are that this node gives. It follows a growing state at once and a shrinking

@@ -34,7 +34,7 @@ type Config struct {
 	// MaxMembers bounds the members that a peer may announce in one push/pull; default 16384.
 	MaxMembers int
 	// MaxUserState bounds in bytes the user state of a push/pull, and a user message sent over a stream; default 4 MiB.
-	// The memory for decoding is 3*(256*MaxMembers+MaxUserState) bytes, by default 24 MiB.
+	// The memory for decoding is 8 MiB for small streams and 192*MaxMembers+MaxUserState bytes, by default 7 MiB, for large ones.
 	MaxUserState int
 	// Label is the cluster label; it must be the same as memberlist.Config.Label. Streams and packets with another label,
 	// or with one when this is empty, are turned away here.
@@ -151,7 +151,7 @@ func New(cfg Config) (*Transport, error) {
 		udp:      udp,
 		tcp:      tcp,
 		limits:   lim,
-		gate:     newGate(cfg.MaxStreams, lim.budget()),
+		gate:     newGate(cfg.MaxStreams, lim.budgets()),
 		packets:  make(chan *memberlist.Packet, queuePackets),
 		streams:  make(chan net.Conn),
 		resolved: newCache[string, netip.AddrPort](addrCacheSize),

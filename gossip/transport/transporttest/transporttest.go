@@ -24,7 +24,7 @@ const patience = 10 * time.Second
 // Pair makes two transports that reach each other. The suite shuts both down.
 type Pair func(t *testing.T) (a, b memberlist.NodeAwareTransport)
 
-// Run checks the contract, each rule in a subtest with a fresh pair. It needs no real time to pass, only goroutines that run,
+// Run checks the contract, with at most 20 streams at once, each rule in a subtest with a fresh pair. It needs no real time to pass, only goroutines that run,
 // so a transport may be tested inside a synctest bubble: call Run from there.
 func Run(t *testing.T, pair Pair) {
 	for _, c := range []struct {
