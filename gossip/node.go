@@ -93,7 +93,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		roster:  newRoster(cfg.MaxMembers, 2*cfg.GossipToTheDead),
 		rtt:     newRTTTable(),
 	}
-	n.user = newUserQueue(cfg.RetransmitMult+2, n.roster.size) // orders are rare and must arrive
+	n.user = newUserQueue(3*cfg.RetransmitMult, n.roster.size) // orders are rare and must arrive
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.initCore(); err != nil {
 		return nil, err

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/memberlist"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"heartbeat/gossip/transport"
 	"heartbeat/membership"
 )
 
@@ -119,6 +122,46 @@ func TestClusterJoinsDetectsAndLeaves(t *testing.T) {
 	}
 	if _, err := nodes[2].Join(t.Context(), seedOf(nodes[0])); !errors.Is(err, ErrLeft) {
 		t.Errorf("join after leave: %v, want ErrLeft", err)
+	}
+}
+
+// mute is a transport whose packets are lost from some moment on. Its streams
+// work.
+type mute struct {
+	*transport.Transport
+	silent atomic.Bool
+}
+
+func (m *mute) WriteToAddress(b []byte, addr memberlist.Address) (time.Time, error) {
+	if m.silent.Load() {
+		return time.Now(), nil
+	}
+	return m.Transport.WriteToAddress(b, addr)
+}
+
+func TestLeaveIsHeardAlthoughItsPacketsAreLost(t *testing.T) {
+	nodes := cluster(t, 3, nil)
+	tr, err := transport.New(transport.Config{Bind: "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := quick("n4")
+	m := &mute{Transport: tr}
+	c.Transport = m
+	leaver := start(t, c)
+	if _, err := leaver.Join(t.Context(), seedOf(nodes[0])); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range append(nodes, leaver) {
+		eventually(t, func() error { return wantCounts(n, 4, 0, 0) })
+	}
+	m.silent.Store(true)
+	if err := leaver.Leave(t.Context()); err != nil {
+		t.Errorf("leave: %v", err)
+	}
+	leaver.Close()
+	for _, n := range nodes {
+		eventually(t, func() error { return wantCounts(n, 3, 0, 1) })
 	}
 }
 

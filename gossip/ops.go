@@ -1,10 +1,13 @@
 package gossip
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"heartbeat/gossip/wire"
@@ -51,11 +54,42 @@ func (n *Node) Leave(ctx context.Context) error {
 		return err
 	}
 	defer n.ops.Done()
+	others := n.confidants()
 	n.left.Store(true)
-	if err := n.engine.Leave(timeoutOf(ctx)); err != nil {
-		return fmt.Errorf("the leave may not have reached the others, who will then hold this node failed: %w", err)
+	err := n.engine.Leave(timeoutOf(ctx))
+	if told := n.confide(ctx, others); told || err == nil && len(others) == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the leave may not have reached the others, who will then hold this node failed: %w", cmp.Or(err, errNobodyTold))
+}
+
+var errNobodyTold = errors.New("no member took it over a stream")
+
+// maxConfidants is how many members are told of a leave over a stream.
+const maxConfidants = 2
+
+// confidants picks live members at random.
+func (n *Node) confidants() []string {
+	var addrs []string
+	for m := range n.View().All() {
+		if m.State == membership.Alive && !m.Local {
+			addrs = append(addrs, m.Addr.String())
+		}
+	}
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	return addrs[:min(len(addrs), maxConfidants)]
+}
+
+// confide exchanges state with the given members, so that they know of the
+// leave even when the few packets that carry it are lost, and says whether one
+// of them does. In a small cluster the engine sends as few as two, and members
+// that have just failed get their share.
+func (n *Node) confide(ctx context.Context, addrs []string) bool {
+	targets := make([]*SeedError, len(addrs))
+	for i, addr := range addrs {
+		targets[i] = &SeedError{Seed: addr, Addr: addr}
+	}
+	return slices.ContainsFunc(n.tryTargets(ctx, targets), func(t *SeedError) bool { return t.Err == nil })
 }
 
 // UpdateTags sets and removes tags of this node and tells the others. It

@@ -8,7 +8,7 @@
 //
 //  1. the label: a packet of another cluster is dropped before the engine would log a line for it;
 //  2. the guard: a compressed packet is expanded here, to at most 64 KiB, so that a bomb never reaches the engine;
-//  3. Config.Inbound, the tap;
+//  3. the tap, see [Transport.SetInbound];
 //  4. the queue behind PacketCh: at most 1024 packets and 8 MiB. A full queue drops the packet that has just come.
 //
 // That goroutine never waits for anybody, so the kernel's buffer is always being emptied.

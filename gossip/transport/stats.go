@@ -11,7 +11,7 @@ const (
 	PacketForeignLabel             // the packet carried another label than Config.Label, or none
 	PacketMalformed                // truncated, wrong checksum, or compressed data that cannot be expanded
 	PacketTooLarge                 // it would expand to more than 64 KiB, or nests what no peer nests
-	PacketByTap                    // Config.Inbound returned nil
+	PacketByTap                    // the tap returned nil
 	PacketReceiveError             // the socket reported an error instead of a packet
 	PacketSendLost                 // the kernel refused to send for a transient or local reason
 	StreamFull                     // all MaxStreams places were taken

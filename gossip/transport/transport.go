@@ -41,9 +41,6 @@ type Config struct {
 	Label string
 	// Logger gets at most one line a second for each reason that the network can cause.
 	Logger zerolog.Logger
-	// Inbound, if set, sees each packet of this cluster before the engine and returns the packet to deliver, or nil to
-	// drop it. It runs on the receive goroutine: it must not block. It may keep the packet.
-	Inbound func(*memberlist.Packet) *memberlist.Packet
 }
 
 func (c *Config) setDefaults() {
@@ -105,6 +102,7 @@ type Transport struct {
 
 	packets chan *memberlist.Packet
 	streams chan net.Conn
+	inbound atomic.Pointer[func(*memberlist.Packet) *memberlist.Packet] // the tap; nil without
 
 	resolveMu sync.Mutex
 	resolved  *cache[string, netip.AddrPort] // guarded by resolveMu

@@ -92,16 +92,34 @@ func (r *receiver) handle(data []byte, from netip.AddrPort, now time.Time) {
 		return
 	}
 	p := &memberlist.Packet{Buf: buf, From: r.source(from), Timestamp: now}
-	if t.cfg.Inbound != nil {
-		if p = t.cfg.Inbound(p); p == nil {
+	if tap := t.inbound.Load(); tap != nil {
+		if p = (*tap)(p); p == nil {
 			t.count.drops[PacketByTap].Add(1)
 			return
 		}
 	}
-	t.count.packetsIn.Add(1)
-	t.count.packetBytesIn.Add(uint64(len(data)))
-	r.queue.add(len(p.Buf))
-	t.packets <- p // there is room, and nobody else sends
+	select {
+	case t.packets <- p:
+		t.count.packetsIn.Add(1)
+		t.count.packetBytesIn.Add(uint64(len(data)))
+		r.queue.add(len(p.Buf))
+	default: // what Inject has queued in between took the last place
+		t.count.drops[PacketQueueFull].Add(1)
+	}
+}
+
+// SetInbound sets what sees each packet of this cluster before the engine and returns the packet to deliver, or nil to
+// drop it. It runs on the receive goroutine: it must not block. It may keep the packet.
+func (t *Transport) SetInbound(tap func(*memberlist.Packet) *memberlist.Packet) { t.inbound.Store(&tap) }
+
+// Inject queues a packet for the engine as if it had arrived, past all checks. It does not block: the packet is dropped
+// and counted when the queue is full.
+func (t *Transport) Inject(p *memberlist.Packet) {
+	select {
+	case t.packets <- p:
+	default:
+		t.count.drops[PacketQueueFull].Add(1)
+	}
 }
 
 func (r *receiver) source(from netip.AddrPort) *net.UDPAddr {
@@ -123,6 +141,7 @@ type queueMeter struct {
 
 // room reports whether a packet of size fits behind the waiting ones.
 func (q *queueMeter) room(waiting, size int) bool {
+	waiting = min(waiting, int(q.added)) // injected packets wait too, but are few and not metered
 	if waiting == 0 {
 		return true
 	}

@@ -141,7 +141,8 @@ func TestForeignPacketsAreDropped(t *testing.T) {
 }
 
 func TestTapSeesReplacesAndDrops(t *testing.T) {
-	tr := open(t, Config{Logger: zerolog.Nop(), Inbound: func(p *memberlist.Packet) *memberlist.Packet {
+	tr := open(t, Config{Logger: zerolog.Nop()})
+	tr.SetInbound(func(p *memberlist.Packet) *memberlist.Packet {
 		switch p.Buf[1] {
 		case 'd':
 			return nil
@@ -149,7 +150,7 @@ func TestTapSeesReplacesAndDrops(t *testing.T) {
 			return &memberlist.Packet{Buf: []byte("replaced"), From: p.From, Timestamp: p.Timestamp}
 		}
 		return p
-	}})
+	})
 	for _, body := range []string{"d", "r", "k"} {
 		if _, err := tr.WriteTo(append([]byte{msgUser}, body...), at(tr, "127.0.0.1")); err != nil {
 			t.Fatal(err)
@@ -162,6 +163,10 @@ func TestTapSeesReplacesAndDrops(t *testing.T) {
 		t.Errorf("got %q", got.Buf)
 	}
 	waitDrops(t, tr, PacketByTap, 1)
+	tr.Inject(&memberlist.Packet{Buf: []byte("injected")})
+	if got := receiveOne(t, tr); string(got.Buf) != "injected" {
+		t.Errorf("got %q", got.Buf)
+	}
 }
 
 // Nobody reads: the queue fills, and what is over is dropped and counted, not kept.
