@@ -51,6 +51,7 @@ func (c *Crash) witnessed() bool { return len(c.Times)+c.Undetected > 0 }
 // openCrash is a crash that goes on.
 type openCrash struct {
 	at      time.Duration
+	place   int    // in the result
 	decided []bool // observers that had their verdict
 	times   []time.Duration
 }
@@ -97,5 +98,5 @@ func (j *Judge) endCrash(at time.Duration, subject int) {
 	if !out.Full.Never() {
 		out.Spread = seconds(c.times[len(c.times)-1] - c.times[0])
 	}
-	j.result.Crashes = append(j.result.Crashes, out)
+	j.result.Crashes[c.place] = out
 }

@@ -1,11 +1,9 @@
 package oracle
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"heartbeat/membership"
@@ -129,7 +127,8 @@ func (j *Judge) apply(a scenario.Action) {
 		n.leaving, n.stoppedAt = a.Verb == scenario.Leave, a.At
 		j.ran += a.At // its end; the beginning is taken off at the start
 		if a.Verb == scenario.Kill {
-			j.crashes[a.Node] = &openCrash{at: a.At, decided: make([]bool, len(j.nodes))}
+			j.crashes[a.Node] = &openCrash{at: a.At, place: len(j.result.Crashes), decided: make([]bool, len(j.nodes))}
+			j.result.Crashes = append(j.result.Crashes, Crash{})
 		}
 	case scenario.Start:
 		j.endCrash(a.At, a.Node)
@@ -317,7 +316,6 @@ func (j *Judge) Finish() (RunResult, error) {
 		r.Verdicts.FalseSubjects += one(worst >= FalseFrozen)
 		r.Verdicts.FalseHealthySubjects += one(worst == FalseHealthy)
 	}
-	slices.SortStableFunc(r.Crashes, func(a, b Crash) int { return cmp.Compare(a.At, b.At) })
 	r.Load = j.loads.result(j.ran)
 	r.Heat, j.heat = j.heat.finish(), nil
 	j.converge()

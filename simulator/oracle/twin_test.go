@@ -1,0 +1,543 @@
+package oracle
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"heartbeat/membership"
+	"heartbeat/simulator/scenario"
+)
+
+// entry is one thing that happened: an action of the plan, an observation or an accusation.
+type entry struct {
+	at      time.Duration
+	action  *scenario.Action
+	seen    *Observation
+	accused *Accusation
+}
+
+// twin is a deliberately naive Judge: it keeps the whole history and answers each question by going through all
+// of it again, with the definitions of docs/simulator-metrics.md at hand.
+type twin struct {
+	plan    *scenario.Plan
+	timing  Timing
+	history []entry
+}
+
+// world is what was the case and what was believed after the first entries of a history.
+type world struct {
+	truth  *scenario.Truth
+	belief [][]string // by observer and subject
+	lives  []int
+}
+
+func (w *twin) world(entries int) *world {
+	n := len(w.plan.Nodes)
+	out := &world{truth: scenario.NewTruth(w.plan), lives: make([]int, n)}
+	for range n {
+		out.belief = append(out.belief, slices.Repeat([]string{"alive"}, n))
+	}
+	for _, e := range w.history[:entries] {
+		switch {
+		case e.action != nil:
+			out.truth.Apply(*e.action)
+			if e.action.Fault == nil {
+				out.belief[e.action.Node] = slices.Repeat([]string{"unheard"}, n)
+				if e.action.Verb == scenario.Start {
+					out.lives[e.action.Node]++
+				}
+			}
+		case e.seen != nil && e.seen.Observer != e.seen.Subject:
+			word := map[membership.ChangeKind]string{
+				membership.ChangeJoined: "alive", membership.ChangeRefuted: "alive", membership.ChangeLapsed: "alive",
+				membership.ChangeSuspected: "suspect", membership.ChangeFailed: "failed", membership.ChangeLeft: "left",
+				membership.ChangeRemoved: "forgotten",
+			}[e.seen.Kind]
+			if word != "" {
+				out.belief[e.seen.Observer][e.seen.Subject] = word
+			}
+		}
+	}
+	return out
+}
+
+// everHolds says whether something was the case at some moment from since to until.
+func (w *twin) everHolds(since, until time.Duration, holds func(*scenario.Truth) bool) bool {
+	moments := []time.Duration{since, until}
+	for _, a := range w.plan.Actions {
+		if since <= a.At && a.At <= until {
+			moments = append(moments, a.At)
+		}
+	}
+	return slices.ContainsFunc(moments, func(t time.Duration) bool {
+		truth := scenario.NewTruth(w.plan)
+		for _, a := range w.plan.Actions {
+			if a.At <= t {
+				truth.Apply(a)
+			}
+		}
+		return holds(truth)
+	})
+}
+
+func naiveWay(t *scenario.Truth, a, b int, p scenario.Protocol) bool {
+	there, back := t.Link(a, b, p), t.Link(b, a, p)
+	return !(there.Cut || back.Cut || there.Loss >= 0.5 || back.Loss >= 0.5)
+}
+
+func naiveExchange(t *scenario.Truth, a, b int) bool {
+	return naiveWay(t, a, b, scenario.UDP) || naiveWay(t, a, b, scenario.TCP)
+}
+
+func (w *twin) path(t *scenario.Truth, a, b int) bool {
+	for relay := range w.plan.Nodes {
+		if relay != a && relay != b && t.Running(relay) && !t.Frozen(relay) && naiveExchange(t, a, relay) && naiveExchange(t, relay, b) {
+			return true
+		}
+	}
+	return naiveExchange(t, a, b)
+}
+
+func (w *twin) cutOff(t *scenario.Truth, x int) bool {
+	running, reached := 0, 0
+	for i := range w.plan.Nodes {
+		if t.Running(i) {
+			running++
+			if i == x || w.path(t, x, i) {
+				reached++
+			}
+		}
+	}
+	return t.Running(x) && reached*2 < running
+}
+
+func (w *twin) away(t *scenario.Truth, x int) bool {
+	return !t.Running(x) || t.Frozen(x) || w.cutOff(t, x)
+}
+
+func held(t *scenario.Truth, x int) bool { return t.Running(x) && !t.Healthy(x) }
+
+func (w *twin) classify(o, s int, at, suspected time.Duration) (class, by string, late bool) {
+	since := max(at-w.timing.Longest, suspected-w.timing.Round)
+	ever := func(holds func(*scenario.Truth) bool) bool { return w.everHolds(since, at, holds) }
+	by = "healthy"
+	if ever(func(t *scenario.Truth) bool { return w.cutOff(t, o) }) {
+		by = "cut off"
+	}
+	if ever(func(t *scenario.Truth) bool { return held(t, o) }) {
+		by = "frozen"
+	}
+	now := func(holds func(*scenario.Truth) bool) bool { return w.everHolds(at, at, holds) }
+	stopped := func(t *scenario.Truth) bool { return !t.Running(s) }
+	apart := func(t *scenario.Truth) bool { return !w.path(t, o, s) }
+	switch {
+	case ever(stopped):
+		return "true", by, !now(stopped)
+	case ever(apart):
+		return "justified", by, !now(apart)
+	case ever(func(t *scenario.Truth) bool { return held(t, s) }):
+		return "about frozen", by, false
+	}
+	return "about healthy", by, false
+}
+
+func (w *world) doubters(s int) int {
+	n := 0
+	for o := range w.belief {
+		if o != s && w.truth.Running(o) && (w.belief[o][s] == "suspect" || w.belief[o][s] == "failed") {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) failed(s int) int {
+	n := 0
+	for o := range w.belief {
+		if o != s && w.truth.Running(o) && w.belief[o][s] == "failed" {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) wrong() int {
+	n := 0
+	for o := range w.belief {
+		for s, b := range w.belief[o] {
+			if o != s && w.truth.Running(o) && (b == "alive" || b == "suspect") != w.truth.Running(s) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// suspectedSince says since when what held before entry k has held without interruption.
+func (w *twin) suspectedSince(k int) time.Duration {
+	o, s := w.history[k].seen.Observer, w.history[k].seen.Subject
+	back := func(holds func(*world) bool) time.Duration {
+		since := w.history[k].at
+		for i := k; i > 0 && holds(w.world(i)); i-- {
+			since = w.history[i-1].at
+		}
+		return since
+	}
+	if since := back(func(x *world) bool { return x.belief[o][s] == "suspect" }); w.world(k).belief[o][s] == "suspect" {
+		return since
+	}
+	return back(func(x *world) bool { return x.doubters(s) > 0 })
+}
+
+// verdict is one verdict of a history.
+type verdict struct {
+	k, observer, subject int
+	at, suspected        time.Duration
+}
+
+func (w *twin) verdicts() []verdict {
+	var out []verdict
+	for k, e := range w.history {
+		if e.seen == nil || e.seen.Kind != membership.ChangeFailed || e.at < 0 || w.world(k).belief[e.seen.Observer][e.seen.Subject] == "failed" {
+			continue
+		}
+		out = append(out, verdict{k, e.seen.Observer, e.seen.Subject, e.at, w.suspectedSince(k)})
+	}
+	return out
+}
+
+func (c *Classes) count(class, by string) {
+	b := map[string]*ByStanding{"true": &c.True, "justified": &c.Justified, "about frozen": &c.FalseFrozen, "about healthy": &c.FalseHealthy}[class]
+	*map[string]*int{"healthy": &b.Healthy, "frozen": &b.Frozen, "cut off": &b.CutOff}[by]++
+}
+
+// judge returns what the run came to, apart from load and examples.
+func (w *twin) judge() RunResult {
+	n := len(w.plan.Nodes)
+	last := w.world(len(w.history))
+	r := RunResult{Seed: w.plan.Seed, Nodes: n, End: seconds(w.plan.End), Joined: never, Crashes: []Crash{}, EndStates: []EndState{}}
+	falseAbout, falseHealthy := map[int]bool{}, map[int]bool{}
+	for _, v := range w.verdicts() {
+		class, by, late := w.classify(v.observer, v.subject, v.at, v.suspected)
+		r.Verdicts.count(class, by)
+		if late {
+			r.Verdicts.Late++
+		}
+		if strings.HasPrefix(class, "about") {
+			falseAbout[v.subject] = true
+		}
+		if class == "about healthy" {
+			falseHealthy[v.subject] = true
+		}
+	}
+	r.Verdicts.FalseSubjects, r.Verdicts.FalseHealthySubjects = len(falseAbout), len(falseHealthy)
+	w.accusations(&r)
+	refuted := map[string]bool{}
+	for k, e := range w.history {
+		if e.seen != nil && e.seen.Kind == membership.ChangeRefuted && e.at >= 0 {
+			refuted[fmt.Sprint(e.seen.Subject, w.world(k).lives[e.seen.Subject], e.seen.Incarnation)] = true
+		}
+	}
+	r.Refutations = len(refuted)
+	w.changes(&r)
+	w.crashes(&r)
+	w.convergence(&r)
+	for s := range n {
+		if last.truth.Running(s) {
+			r.RunningAtEnd++
+		}
+	}
+	for s := range n {
+		e := EndState{Node: scenario.NodeName(s)}
+		others := 0
+		for o := range n {
+			if o == s || !last.truth.Running(o) {
+				continue
+			}
+			others++
+			*map[string]*int{"alive": &e.Alive, "suspect": &e.Suspect, "failed": &e.Failed, "left": &e.Left, "forgotten": &e.Unlisted, "unheard": &e.Unlisted}[last.belief[o][s]]++
+		}
+		if e.Alive != others {
+			r.EndStates = append(r.EndStates, e)
+		}
+	}
+	return r
+}
+
+func (w *twin) accusations(r *RunResult) {
+	known := map[string]bool{}
+	for k, e := range w.history {
+		if e.accused == nil {
+			continue
+		}
+		a, lives := e.accused, w.world(k).lives
+		key := fmt.Sprint(a.Accuser, lives[a.Accuser], a.Subject, lives[a.Subject], a.Incarnation)
+		if !known[key] && e.at >= 0 {
+			class, by, _ := w.classify(a.Accuser, a.Subject, e.at, e.at)
+			r.Accusations.count(class, by)
+		}
+		known[key] = true
+	}
+}
+
+func (w *twin) changes(r *RunResult) {
+	n := len(w.plan.Nodes)
+	view, list := newTally(n), newTally(n)
+	up := map[string]bool{"alive": true, "suspect": true}
+	for k, e := range w.history {
+		if e.seen == nil || e.at < 0 {
+			continue
+		}
+		before, after := w.world(k).belief[e.seen.Observer][e.seen.Subject], w.world(k + 1).belief[e.seen.Observer][e.seen.Subject]
+		if before == after || before == "unheard" {
+			continue
+		}
+		view.add(e.seen.Observer, e.seen.Subject)
+		if up[before] != up[after] {
+			list.add(e.seen.Observer, e.seen.Subject)
+		}
+	}
+	r.ViewChanges, r.ListChanges = view.result(), list.result()
+}
+
+func (w *twin) crashes(r *RunResult) {
+	verdicts := w.verdicts()
+	for k, e := range w.history {
+		if e.action == nil || e.action.Verb != scenario.Kill {
+			continue
+		}
+		node, from := e.action.Node, e.at
+		until, through, final := w.plan.End, w.plan.End, len(w.history)
+		for i, later := range w.history[k+1:] {
+			if later.action != nil && later.action.Verb == scenario.Start && later.action.Node == node {
+				// The crash lasts until just before all that happens at the moment of the start.
+				until, through = later.at, later.at-1
+				for final = k + 1 + i; w.history[final-1].at == until && w.history[final-1].action != nil; final-- {
+				}
+				break
+			}
+		}
+		c := Crash{Node: scenario.NodeName(node), At: seconds(from), Until: seconds(until), Times: []Number{}}
+		var times []time.Duration
+		for o := range w.plan.Nodes {
+			awayUntil := func(t time.Duration) bool {
+				return w.everHolds(from, t, func(x *scenario.Truth) bool { return w.away(x, o) })
+			}
+			v := slices.IndexFunc(verdicts, func(v verdict) bool {
+				return v.observer == o && v.subject == node && v.k > k && v.k < final
+			})
+			b := w.world(final).belief[o][node]
+			switch {
+			case o == node:
+			case v >= 0 && !awayUntil(verdicts[v].at):
+				times = append(times, verdicts[v].at-from)
+			case v >= 0 || awayUntil(through):
+				c.Excused++
+			case b == "alive" || b == "suspect":
+				c.Undetected++
+			default:
+				c.Already++
+			}
+		}
+		slices.Sort(times)
+		for _, t := range times {
+			c.Times = append(c.Times, seconds(t))
+		}
+		c.First, c.Majority, c.Full, c.Spread = never, never, never, never
+		if len(times) > 0 {
+			c.First = c.Times[0]
+		}
+		if need := (len(times)+c.Undetected)/2 + 1; len(times) >= need {
+			c.Majority = c.Times[need-1]
+		}
+		if len(times) > 0 && c.Undetected == 0 {
+			c.Full, c.Spread = c.Times[len(times)-1], seconds(times[len(times)-1]-times[0])
+		}
+		r.Crashes = append(r.Crashes, c)
+	}
+}
+
+func (w *twin) convergence(r *RunResult) {
+	last := time.Duration(0)
+	for _, a := range w.plan.Actions {
+		last = a.At
+	}
+	c := Convergence{LastAction: seconds(last), First: never, Settled: never}
+	start, right := time.Duration(0), true
+	for k, e := range w.history {
+		switch now := w.world(k+1).wrong() == 0; {
+		case now && !right:
+			start = max(0, e.at)
+		case right && !now && e.at > last && c.First.Never():
+			c.First = seconds(max(start, last) - last)
+		}
+		right = w.world(k+1).wrong() == 0
+	}
+	if c.WrongAtEnd = w.world(len(w.history)).wrong(); c.WrongAtEnd == 0 {
+		c.Settled = seconds(max(start, last) - last)
+		c.First = min(c.First, c.Settled)
+	}
+	r.Convergence = c
+}
+
+// hot returns the largest number of observers that hold a node failed within a bucket.
+func (w *twin) hot(s, bucket int, length time.Duration, buckets int) int {
+	most, carried := 0, 0
+	for k, e := range w.history {
+		now := w.world(k + 1).failed(s)
+		switch b := min(buckets-1, int(e.at/length)); {
+		case e.at < 0 || b < bucket:
+			carried = now
+		case b == bucket:
+			most = max(most, now)
+		}
+	}
+	return max(most, carried)
+}
+
+func drawTimeline(t *rapid.T, n int) string {
+	step := rapid.Custom(func(t *rapid.T) string {
+		// Coarse times make things happen at the same moment.
+		at := rapid.IntRange(0, 30).Draw(t, "at")
+		length := rapid.IntRange(1, 12).Draw(t, "for")
+		node := func(label string) string { return fmt.Sprintf("n%d", rapid.IntRange(1, n).Draw(t, label)) }
+		lasting := fmt.Sprintf("at: %ds, for: %ds", at, length)
+		if rapid.Bool().Draw(t, "flap") {
+			lasting += fmt.Sprintf(", flap: {down: %ds, up: %ds}", rapid.IntRange(1, 4).Draw(t, "down"), rapid.IntRange(1, 4).Draw(t, "up"))
+		}
+		switch rapid.IntRange(0, 8).Draw(t, "kind") {
+		case 0:
+			shape := rapid.SampledFrom([]string{"halves", "minority", "bridge", "majorities-ring", "isolate"}).Draw(t, "shape")
+			return fmt.Sprintf("{%s, partition: {shape: %s}}", lasting, shape)
+		case 1:
+			effect := rapid.SampledFrom([]string{"cut: true", "loss: 80%", "loss: 30%", "cut: true, only: udp", "delay: 1s"}).Draw(t, "effect")
+			return fmt.Sprintf("{%s, link: {from: %s, to: all, %s}}", lasting, node("from"), effect)
+		case 2:
+			return fmt.Sprintf("{%s, link: {from: {count: 2}, to: {count: 2}, both: true, cut: true}}", lasting)
+		case 3:
+			return fmt.Sprintf("{%s, pause: {nodes: %s}}", lasting, node("paused"))
+		case 4:
+			return fmt.Sprintf("{%s, stall: {nodes: %s, late: 1s}}", lasting, node("stalled"))
+		case 5:
+			return fmt.Sprintf("{at: %ds, leave: {nodes: one}}", at)
+		case 6:
+			return fmt.Sprintf("{at: %d500ms, start: {nodes: one}}", at) // never in the instant of a kill
+		case 7:
+			return fmt.Sprintf("{at: %ds, restart: {nodes: one, down: 2s}}", at)
+		}
+		return fmt.Sprintf("{at: %ds, kill: {nodes: one}}", at)
+	})
+	steps := rapid.SliceOfN(step, 0, 6).Draw(t, "steps")
+	text := fmt.Sprintf("version: 1\nname: test\ncluster: {nodes: %d}\nnetwork: {latency: 2s}\nduration: 45s\n", n)
+	if len(steps) > 0 {
+		text += "timeline:\n  - " + strings.Join(steps, "\n  - ") + "\n"
+	}
+	return text
+}
+
+// drawHistory tells the judge and the twin the same history.
+func drawHistory(t *rapid.T, j *Judge, w *twin) {
+	n := len(w.plan.Nodes)
+	kinds := []membership.ChangeKind{
+		membership.ChangeFailed, membership.ChangeFailed, membership.ChangeSuspected, membership.ChangeSuspected, membership.ChangeRefuted,
+		membership.ChangeJoined, membership.ChangeLeft, membership.ChangeRemoved, membership.ChangeLapsed, membership.ChangeUpdated,
+	}
+	truth := scenario.NewTruth(w.plan)
+	next := 0
+	advance := func(to time.Duration) {
+		for ; next < len(w.plan.Actions) && w.plan.Actions[next].At <= to; next++ {
+			truth.Apply(w.plan.Actions[next])
+			w.history = append(w.history, entry{at: w.plan.Actions[next].At, action: &w.plan.Actions[next]})
+		}
+	}
+	var left = map[int]bool{}
+	for _, a := range w.plan.Actions {
+		left[a.Node] = left[a.Node] || a.Verb == scenario.Leave
+	}
+	at := -time.Second
+	for range rapid.IntRange(0, 40).Draw(t, "entries") {
+		at += time.Duration(rapid.IntRange(0, 6).Draw(t, "later")) * 500 * time.Millisecond
+		if at > w.plan.End {
+			break
+		}
+		advance(at)
+		o, s := rapid.IntRange(0, n-1).Draw(t, "observer"), rapid.IntRange(0, n-1).Draw(t, "subject")
+		kind := rapid.SampledFrom(kinds).Draw(t, "kind")
+		incarnation := uint32(rapid.IntRange(0, 2).Draw(t, "incarnation"))
+		var err error
+		e := entry{at: at}
+		if rapid.IntRange(0, 4).Draw(t, "accuse") == 0 {
+			e.accused = &Accusation{At: at, Accuser: o, Subject: s, Incarnation: incarnation}
+			err = j.Accuse(*e.accused)
+		} else {
+			e.seen = &Observation{At: at, Observer: o, Subject: s, Kind: kind, Incarnation: incarnation}
+			err = j.Observe(*e.seen)
+		}
+		impossible := o == s && (e.accused != nil || kind == membership.ChangeFailed)
+		switch {
+		case impossible && err == nil:
+			t.Fatalf("%s says of itself that it is failed, and was believed", scenario.NodeName(o))
+		case impossible:
+		case truth.Running(o) && err != nil:
+			t.Fatal(err)
+		case truth.Running(o):
+			w.history = append(w.history, e)
+		case err == nil && !left[o] && !slices.ContainsFunc(w.plan.Actions, func(a scenario.Action) bool { return a.At == at }):
+			t.Fatalf("%s was dead at %s, and was believed", scenario.NodeName(o), at)
+		}
+	}
+	advance(w.plan.End)
+}
+
+func TestJudgeAgreesWithItsNaiveTwin(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := drawTimeline(t, rapid.IntRange(4, 7).Draw(t, "n"))
+		s, err := scenario.Parse("test.yaml", []byte(text), scenario.Options{})
+		if err != nil {
+			t.Skip("steps in each other's way")
+		}
+		plan, err := s.Resolve(rapid.Uint64Range(1, 5).Draw(t, "seed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		timing := Timing{Round: 3 * time.Second, Longest: 9 * time.Second}
+		j, err := New(plan, timing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &twin{plan: plan, timing: timing}
+		drawHistory(t, j, w)
+		got, err := j.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := w.judge()
+		if got.Verdicts.False() < 50 && len(got.Examples) != got.Verdicts.False() {
+			t.Fatalf("%d examples of %d false alarms", len(got.Examples), got.Verdicts.False())
+		}
+		heat := got.Heat
+		got.Heat, got.Load, got.Examples = Heat{}, Load{}, nil
+		if diff := gocmp.Diff(want, got, gocmp.Comparer(sameNumber)); diff != "" {
+			t.Fatalf("%s(-twin +judge):\n%s", text, diff)
+		}
+		for s := range plan.Nodes {
+			row := HeatRow{}
+			if i := slices.IndexFunc(heat.Rows, func(r HeatRow) bool { return r.Node == scenario.NodeName(s) }); i >= 0 {
+				row = heat.Rows[i]
+			}
+			bucket := rapid.IntRange(0, heat.Buckets-1).Draw(t, "bucket")
+			if got, want := row.At(bucket), w.hot(s, bucket, time.Second, heat.Buckets); got != want {
+				t.Fatalf("%sbucket %d of %s: %d, the twin says %d: %v", text, bucket, scenario.NodeName(s), got, want, row)
+			}
+		}
+	})
+}
+
+func sameNumber(a, b Number) bool { return a == b || math.Abs(float64(a-b)) < 1e-9 }
