@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -94,7 +95,9 @@ func (t *tap) wrap(inner memberlist.Transport) memberlist.NodeAwareTransport {
 		for {
 			select {
 			case p := <-inner.PacketCh():
-				t.inject(t.inbound(p))
+				if p = t.inbound(p); p != nil {
+					t.inject(p)
+				}
 			case <-t.stop:
 				return
 			}
@@ -110,8 +113,12 @@ func (t *tap) close() {
 }
 
 func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
-	// A packet that the tap cannot read is the engine's to judge.
-	_ = t.peeker.Peek(p.Buf, func(s wire.Seen) { t.see(s, membership.SourceInbound) })
+	// A packet that the tap cannot read is the engine's to judge, but for the
+	// one kind that it does not survive.
+	err := t.peeker.Peek(p.Buf, func(s wire.Seen) { t.see(s, membership.SourceInbound) })
+	if errors.Is(err, wire.ErrPadding) {
+		return nil
+	}
 	return p
 }
 

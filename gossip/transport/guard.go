@@ -15,6 +15,10 @@ import (
 // lzwLitWidth is the literal width of memberlist's LZW.
 const lzwLitWidth = 8
 
+// paddedVersion of the encryption has padding. Nothing authenticates the version: anyone who has recorded a stream could
+// change it, and the engine would panic on what it then takes for padding.
+const paddedVersion = 0
+
 const (
 	// maxHead is how many bytes a head may have: a label header of 257, a message header of some 50, or as much of a compressed
 	// one as is needed to see the header inside.
@@ -181,8 +185,11 @@ func (l limits) plain(h *head, body []byte, dir direction) error {
 
 // encrypted judges the length of an encrypted message; what is in it is authenticated before it is believed.
 func (l limits) encrypted(h *head, body []byte) error {
-	if len(body) < 4 {
+	if len(body) < 5 {
 		return errMore
+	}
+	if body[4] == paddedVersion {
+		return refuse("its encryption is of version %d, which no node of today uses", paddedVersion)
 	}
 	n := int64(binary.BigEndian.Uint32(body))
 	if n > l.largest() {

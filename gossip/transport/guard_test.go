@@ -86,6 +86,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"an ack as a question", message(t, msgAck, pingBody{}), inbound, "type 2"},
 		{"HTTP", []byte("GET / HTTP/1.1\r\n\r\n"), inbound, "type 71"},
 		{"4 GB encrypted", encryptedHead(math.MaxUint32), inbound, "4294967295 encrypted bytes"},
+		{"encrypted with padding", append(encryptedHead(1000)[:5], paddedVersion), inbound, "encryption is of version 0"},
 		{"4 GB compressed", append([]byte{msgCompress}, "\x82\xa4Algo\x00\xa3Buf\xdb\xff\xff\xff\xff"...), inbound, "4294967295 compressed bytes"},
 		{"another algorithm", append([]byte{msgCompress}, "\x82\xa4Algo\x01\xa3Buf\xa1x"...), inbound, "not LZW"},
 		{"empty compressed part", append([]byte{msgCompress}, "\x82\xa4Algo\x00\xa3Buf\xa0"...), inbound, "empty or broken"},

@@ -72,7 +72,7 @@ func withCRC(msg []byte) []byte {
 }
 
 func encryptedHead(length uint32) []byte {
-	return binary.BigEndian.AppendUint32([]byte{msgEncrypt}, length)
+	return append(binary.BigEndian.AppendUint32([]byte{msgEncrypt}, length), 1) // the version of the encryption
 }
 
 func compound(parts ...[]byte) []byte {

@@ -19,7 +19,10 @@ const (
 var (
 	errCipherVersion = errors.New("it is not encrypted, or by a version that is unknown here")
 	errNoKey         = errors.New("no installed key opens it")
-	errPadding       = errors.New("its padding is longer than itself")
+
+	// ErrPadding: the packet was made with one of our keys, and then its version was changed to one that pads. Nothing
+	// authenticates the version, so anyone who has recorded a packet can do that, and the engine panics on it.
+	ErrPadding = errors.New("its padding is longer than itself")
 )
 
 // newAEAD returns AES-GCM whose sealed form is nonce, ciphertext, tag, as the engine sends it.
@@ -100,11 +103,11 @@ func (o *opener) open(dst, sealed, label []byte, keys [][]byte) ([]byte, error) 
 // unpad removes the padding, whose every byte is its length.
 func unpad(plain []byte) ([]byte, error) {
 	if len(plain) == 0 {
-		return nil, errTruncated
+		return nil, ErrPadding
 	}
 	padding := int(plain[len(plain)-1])
 	if padding > len(plain) {
-		return nil, errPadding
+		return nil, ErrPadding
 	}
 	return plain[:len(plain)-padding], nil
 }

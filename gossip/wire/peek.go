@@ -137,7 +137,7 @@ var (
 // packet's order. It neither keeps nor changes packet.
 //
 // An error says why the packet, or some message of it, could not be read; all others have been visited then. The
-// engine's own judgement is not affected: hand the packet on as it is.
+// engine's own judgement is not affected: hand the packet on as it is, unless the error is [ErrPadding].
 func (p *Peeker) Peek(packet []byte, visit func(Seen)) error {
 	p.packets.Add(1)
 	w := walk{p: p, visit: visit}
