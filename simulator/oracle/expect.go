@@ -125,10 +125,7 @@ func inEvery(runs []RunResult, thing string, least, most int, count func(*RunRes
 	}
 	if len(seeds) > 0 {
 		n := count(&runs[worst])
-		text := fmt.Sprintf("%s in the run with seed %d", things(n, thing), runs[worst].Seed)
-		if len(runs) > 1 {
-			text += fmt.Sprintf("; %d of %d runs are out of bounds", len(seeds), len(runs))
-		}
+		text := fmt.Sprintf("%s in the run with seed %d", things(n, thing), runs[worst].Seed) + ofRuns(len(seeds), len(runs))
 		return Outcome{Text: text + ".", Seeds: seeds}
 	}
 	text := things(largest, thing)
@@ -136,9 +133,17 @@ func inEvery(runs []RunResult, thing string, least, most int, count func(*RunRes
 	case len(runs) > 1 && smallest == largest:
 		text += fmt.Sprintf(" in each of %d runs", len(runs))
 	case len(runs) > 1:
-		text = fmt.Sprintf("%d to %s a run, over %d runs", smallest, things(largest, thing), len(runs))
+		text = fmt.Sprintf("%d to %d %ss a run, over %d runs", smallest, largest, thing, len(runs))
 	}
 	return Outcome{Holds: true, Text: text + "."}
+}
+
+// ofRuns says in how many runs a bound is broken, when that is worth saying.
+func ofRuns(broken, runs int) string {
+	if runs < 2 || broken == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d of %d runs are out of bounds", broken, runs)
 }
 
 func things(n int, thing string) string {
@@ -167,7 +172,7 @@ func within(runs []RunResult, bound time.Duration, what string, value func(*RunR
 		text = fmt.Sprintf("There was no %s before the end of the run", what)
 	}
 	if len(seeds) > 0 {
-		text += fmt.Sprintf("; too late in %d of %d runs", len(seeds), len(runs))
+		text += fmt.Sprintf(" (allowed: %s)", seconds(bound)) + ofRuns(len(seeds), len(runs))
 	}
 	return Outcome{Holds: len(seeds) == 0, Text: text + ".", Seeds: seeds}
 }
@@ -238,7 +243,7 @@ func judgeTimes(d *scenario.Detected, values []float64, crashes int) Outcome {
 		part := fmt.Sprintf("%s is %s", b.name, v)
 		if v > seconds(b.bound) {
 			holds = false
-			part += fmt.Sprintf(", more than %s", seconds(b.bound))
+			part += fmt.Sprintf(" (allowed: %s)", seconds(b.bound))
 		}
 		parts = append(parts, part)
 	}
@@ -268,11 +273,11 @@ func plural(n int, thing string) string {
 func stateAtEnd(e *scenario.StateAtEnd, runs []RunResult) Outcome {
 	names := named(e.Nodes)
 	var seeds []uint64
-	first := ""
+	var text string
 	for i := range runs {
-		if text := runs[i].notSeen(names, e.Is); text != "" {
-			if first == "" {
-				first = fmt.Sprintf("In the run with seed %d %s", runs[i].Seed, text)
+		if wrong := runs[i].notSeen(names, e.Is); wrong != "" {
+			if text == "" {
+				text = fmt.Sprintf("In the run with seed %d, %s", runs[i].Seed, wrong)
 			}
 			seeds = append(seeds, runs[i].Seed)
 		}
@@ -280,7 +285,7 @@ func stateAtEnd(e *scenario.StateAtEnd, runs []RunResult) Outcome {
 	if len(seeds) == 0 {
 		return Outcome{Holds: true, Text: "So it was in every run."}
 	}
-	return Outcome{Text: first + ".", Seeds: seeds}
+	return Outcome{Text: text + ofRuns(len(seeds), len(runs)) + ".", Seeds: seeds}
 }
 
 // notSeen says which of the named nodes (nil: all) some running node did not see in the given state in the end.
@@ -333,9 +338,7 @@ func loadWithin(l *scenario.LoadBounds, runs []RunResult) Outcome {
 		}
 	}
 	text := fmt.Sprintf("In the run with the most, a node sent %.4g packets and %.4g bytes a second", float64(packets), float64(bytes))
-	if len(seeds) > 0 {
-		text += fmt.Sprintf("; too much in %d of %d runs", len(seeds), len(runs))
-	}
+	text += ofRuns(len(seeds), len(runs))
 	return Outcome{Holds: len(seeds) == 0, Text: text + ".", Seeds: seeds}
 }
 
