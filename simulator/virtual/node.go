@@ -18,9 +18,9 @@ const leaveTimeout = 10 * time.Second
 
 // node is one node of the plan through all its lives.
 type node struct {
-	play  *play
-	index int
-	base  Load // the traffic before time 0
+	play    *play
+	index   int
+	sampled Load // the traffic up to the last sample; the timeline's own
 
 	mu       sync.Mutex
 	gossip   *gossip.Node     // guarded by mu; nil while it is stopped
@@ -44,9 +44,7 @@ func (n *node) start(ctx context.Context) error {
 	cfg := n.play.template
 	cfg.Name = n.name()
 	cfg.Transport = endpoint
-	cfg.Engine = fabric.OnFailedProbe(func(subject string) {
-		n.play.record(func(rec Recorder, at time.Duration) { rec.Accused(at, n.index, subject) })
-	})
+	cfg.Engine = fabric.OnFailedProbe(n.probeFailed)
 	g, err := gossip.Start(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", n.name(), err)
@@ -68,6 +66,16 @@ func (n *node) start(ctx context.Context) error {
 		})
 	}
 	return nil
+}
+
+// probeFailed reports a probe of this node that stayed unanswered.
+func (n *node) probeFailed(subject string) {
+	g := n.current()
+	if g == nil {
+		return // it was killed meanwhile
+	}
+	m, _ := g.View().Member(subject)
+	n.play.record(func(rec Recorder, at time.Duration) { rec.Accused(at, n.index, subject, m.Incarnation) })
 }
 
 // seeds are the addresses that the node joins through: the plan's seed nodes
@@ -190,12 +198,22 @@ func (n *node) load() Load {
 	return n.ended.plus(n.endpoint.Stats())
 }
 
+// plus adds an endpoint's counters.
 func (l Load) plus(s fabric.Stats) Load {
+	return l.add(Load{
+		PacketsOut: s.PacketsOut, PacketsIn: s.PacketsIn,
+		UDPBytesOut: s.UDPBytesOut, UDPBytesIn: s.UDPBytesIn,
+		TCPBytesOut: s.TCPBytesOut, TCPBytesIn: s.TCPBytesIn,
+		SegmentsOut: s.SegmentsOut, SegmentsIn: s.SegmentsIn,
+	})
+}
+
+func (l Load) add(o Load) Load {
 	return Load{
-		PacketsOut: l.PacketsOut + s.PacketsOut, PacketsIn: l.PacketsIn + s.PacketsIn,
-		UDPBytesOut: l.UDPBytesOut + s.UDPBytesOut, UDPBytesIn: l.UDPBytesIn + s.UDPBytesIn,
-		TCPBytesOut: l.TCPBytesOut + s.TCPBytesOut, TCPBytesIn: l.TCPBytesIn + s.TCPBytesIn,
-		SegmentsOut: l.SegmentsOut + s.SegmentsOut, Dials: l.Dials + s.Dials,
+		PacketsOut: l.PacketsOut + o.PacketsOut, PacketsIn: l.PacketsIn + o.PacketsIn,
+		UDPBytesOut: l.UDPBytesOut + o.UDPBytesOut, UDPBytesIn: l.UDPBytesIn + o.UDPBytesIn,
+		TCPBytesOut: l.TCPBytesOut + o.TCPBytesOut, TCPBytesIn: l.TCPBytesIn + o.TCPBytesIn,
+		SegmentsOut: l.SegmentsOut + o.SegmentsOut, SegmentsIn: l.SegmentsIn + o.SegmentsIn,
 	}
 }
 
@@ -204,6 +222,6 @@ func (l Load) minus(o Load) Load {
 		PacketsOut: l.PacketsOut - o.PacketsOut, PacketsIn: l.PacketsIn - o.PacketsIn,
 		UDPBytesOut: l.UDPBytesOut - o.UDPBytesOut, UDPBytesIn: l.UDPBytesIn - o.UDPBytesIn,
 		TCPBytesOut: l.TCPBytesOut - o.TCPBytesOut, TCPBytesIn: l.TCPBytesIn - o.TCPBytesIn,
-		SegmentsOut: l.SegmentsOut - o.SegmentsOut, Dials: l.Dials - o.Dials,
+		SegmentsOut: l.SegmentsOut - o.SegmentsOut, SegmentsIn: l.SegmentsIn - o.SegmentsIn,
 	}
 }

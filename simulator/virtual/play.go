@@ -26,12 +26,15 @@ type Recorder interface {
 	// Observed is an event of one node.
 	Observed(at time.Duration, observer int, ev gossip.Event)
 	// Accused tells that a probe by the observer, with its indirect probes,
-	// has just failed.
-	Accused(at time.Duration, observer int, subject string)
-	// Passed tells about once a virtual second how far the run is.
+	// has just failed, and at which incarnation the observer knows the subject.
+	Accused(at time.Duration, observer int, subject string, incarnation uint32)
+	// Sent is the traffic of a node that runs, from one moment to another; it
+	// is told about once a virtual second.
+	Sent(node int, from, to time.Duration, load Load)
+	// Passed tells, after that, how far the run is.
 	Passed(at time.Duration)
-	// End is called at the end of the run, with the traffic since time 0.
-	End(at time.Duration, load []Load)
+	// End is called at the end of the run.
+	End(at time.Duration)
 }
 
 // Start says how the cluster came together, before time 0.
@@ -41,7 +44,7 @@ type Start struct {
 	Agreed, SinceLast time.Duration
 	// JoinErrors counts attempts to join that failed and were repeated.
 	JoinErrors int
-	// Load is the traffic up to then.
+	// Load is the traffic of each node up to then.
 	Load []Load
 }
 
@@ -50,8 +53,12 @@ type Load struct {
 	PacketsOut, PacketsIn   uint64
 	UDPBytesOut, UDPBytesIn uint64
 	TCPBytesOut, TCPBytesIn uint64
-	SegmentsOut, Dials      uint64
+	SegmentsOut, SegmentsIn uint64 // TCP segments but pure acknowledgements
 }
+
+// ErrNoAgreement: the nodes did not all come to list each other, so time 0 never
+// came.
+var ErrNoAgreement = errors.New("the nodes did not agree")
 
 // Play plays one seed of a scenario. It must run inside a bubble, and returns
 // when the run is over, an error when the cluster does not come together, or
@@ -61,11 +68,11 @@ func Play(ctx context.Context, sc *scenario.Scenario, seed uint64, rec Recorder)
 	if err != nil {
 		return err
 	}
-	template, err := template(sc)
+	cfg, err := NodeConfig(sc)
 	if err != nil {
 		return err
 	}
-	p := &play{plan: plan, template: template, truth: scenario.NewTruth(plan), rec: rec}
+	p := &play{plan: plan, template: cfg, truth: scenario.NewTruth(plan), rec: rec}
 	p.net = fabric.New(fabric.Config{Seed: seed, Links: p.link})
 	p.nodes = make([]*node, len(plan.Nodes))
 	for i := range p.nodes {
@@ -81,8 +88,8 @@ func Play(ctx context.Context, sc *scenario.Scenario, seed uint64, rec Recorder)
 	return p.timeline(ctx)
 }
 
-// template is the configuration that all nodes share.
-func template(sc *scenario.Scenario) (gossip.Config, error) {
+// NodeConfig is the configuration that all nodes of a scenario share.
+func NodeConfig(sc *scenario.Scenario) (gossip.Config, error) {
 	cfg, err := gossip.Profile(string(sc.Cluster.Profile))
 	if err != nil {
 		return cfg, err
@@ -178,7 +185,7 @@ func (p *play) assemble(ctx context.Context, within time.Duration) error {
 			continue
 		}
 		if time.Since(began) > within {
-			return fmt.Errorf("the nodes did not agree within %v: %s lists %d of %d as alive", within, p.plan.Nodes[i], p.nodes[i].alive(), len(p.nodes))
+			return fmt.Errorf("%w within %v: %s lists %d of %d as alive", ErrNoAgreement, within, p.plan.Nodes[i], p.nodes[i].alive(), len(p.nodes))
 		}
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return err
@@ -194,7 +201,7 @@ func (p *play) assemble(ctx context.Context, within time.Duration) error {
 // timeline carries out the plan from time 0 to its end.
 func (p *play) timeline(ctx context.Context) error {
 	for _, n := range p.nodes {
-		n.base = n.load()
+		n.sampled = n.load()
 		n.watch(0)
 	}
 	p.recMu.Lock()
@@ -204,7 +211,7 @@ func (p *play) timeline(ctx context.Context) error {
 	p.recMu.Unlock()
 
 	actions := p.plan.Actions
-	for {
+	for sampled := time.Duration(0); ; {
 		now := time.Since(zero)
 		for len(actions) > 0 && actions[0].At <= now {
 			if err := p.act(ctx, actions[0]); err != nil {
@@ -212,7 +219,10 @@ func (p *play) timeline(ctx context.Context) error {
 			}
 			actions = actions[1:]
 		}
-		p.record(func(rec Recorder, at time.Duration) { rec.Passed(at) })
+		if second := now.Truncate(time.Second); second > sampled || now >= p.plan.End {
+			p.sample(sampled, now)
+			sampled = now
+		}
 		if now >= p.plan.End {
 			break
 		}
@@ -227,12 +237,22 @@ func (p *play) timeline(ctx context.Context) error {
 	p.recMu.Lock()
 	defer p.recMu.Unlock()
 	p.over = true
-	loads := p.loads()
-	for i := range loads {
-		loads[i] = loads[i].minus(p.nodes[i].base)
-	}
-	p.rec.End(time.Since(zero), loads)
+	p.rec.End(time.Since(zero))
 	return nil
+}
+
+// sample tells the traffic since the last sample.
+func (p *play) sample(from, to time.Duration) {
+	p.record(func(rec Recorder, at time.Duration) {
+		for i, n := range p.nodes {
+			load := n.load()
+			if since := load.minus(n.sampled); since != (Load{}) && to > from {
+				rec.Sent(i, from, to, since)
+			}
+			n.sampled = load
+		}
+		rec.Passed(at)
+	})
 }
 
 // act carries out one action: first in the truth, so that the network and the

@@ -40,7 +40,7 @@ func (n *notes) clock(at time.Duration) {
 func (n *notes) Begin(s Start)           { n.start, n.cpuAtBegin = s, n.cpu() }
 func (n *notes) Acted(a scenario.Action) { n.lines = append(n.lines, a.String()) }
 func (n *notes) Passed(at time.Duration) { n.clock(at) }
-func (n *notes) Accused(at time.Duration, _ int, subject string) {
+func (n *notes) Accused(at time.Duration, _ int, subject string, _ uint32) {
 	n.clock(at)
 	n.accused[subject]++
 }
@@ -48,7 +48,13 @@ func (n *notes) Observed(at time.Duration, _ int, ev gossip.Event) {
 	n.clock(at)
 	n.changes[ev.Change.Kind.String()+" "+ev.Change.Member.Name]++
 }
-func (n *notes) End(at time.Duration, load []Load) { n.duration, n.load = at, load }
+func (n *notes) End(at time.Duration) { n.duration = at }
+func (n *notes) Sent(node int, from, to time.Duration, load Load) {
+	if from >= to || to > n.last+time.Second {
+		n.t.Errorf("a sample of n%d from %v to %v after %v", node+1, from, to, n.last)
+	}
+	n.load[node] = n.load[node].add(load)
+}
 
 func playYAML(t *testing.T, seed uint64, text string) (*notes, error) {
 	t.Helper()
@@ -56,7 +62,7 @@ func playYAML(t *testing.T, seed uint64, text string) (*notes, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &notes{t: t, changes: make(map[string]int), accused: make(map[string]int)}
+	n := &notes{t: t, changes: make(map[string]int), accused: make(map[string]int), load: make([]Load, sc.Cluster.Nodes)}
 	return n, bubble.Run(t, func(ctx context.Context) error { return Play(ctx, sc, seed, n) })
 }
 
@@ -153,7 +159,7 @@ func TestRunsCanBeCanceled(t *testing.T) {
 	err = bubble.Run(t, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		return Play(ctx, sc, 1, &notes{t: t, changes: map[string]int{}, accused: map[string]int{}})
+		return Play(ctx, sc, 1, &notes{t: t, changes: map[string]int{}, accused: map[string]int{}, load: make([]Load, sc.Cluster.Nodes)})
 	})
 	if err == nil || !strings.Contains(err.Error(), "deadline") {
 		t.Errorf("got %v", err)

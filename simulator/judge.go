@@ -1,0 +1,97 @@
+package simulator
+
+import (
+	"time"
+
+	"heartbeat/gossip"
+	"heartbeat/membership"
+	"heartbeat/simulator/oracle"
+	"heartbeat/simulator/scenario"
+	"heartbeat/simulator/virtual"
+)
+
+// recorder hands what an engine reports to the oracle and to the trace.
+type recorder struct {
+	judge  *oracle.Judge
+	index  map[string]int // nodes of the plan by name
+	trace  *tracer        // nil without
+	passed func(time.Duration)
+	err    error // the first input that the oracle refused
+
+	// interrupted is asked from time to time whether to go on.
+	interrupted func() bool
+}
+
+var _ virtual.Recorder = (*recorder)(nil)
+
+func newRecorder(plan *scenario.Plan, timing oracle.Timing, trace *tracer, passed func(time.Duration)) (*recorder, error) {
+	judge, err := oracle.New(plan, timing)
+	if err != nil {
+		return nil, err
+	}
+	r := &recorder{judge: judge, index: make(map[string]int, len(plan.Nodes)), trace: trace, passed: passed}
+	for i, name := range plan.Nodes {
+		r.index[name] = i
+	}
+	return r, nil
+}
+
+// note keeps the first error: a history that the oracle refuses makes the
+// whole run worthless.
+func (r *recorder) note(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// Begin implements virtual.Recorder.
+func (r *recorder) Begin(s virtual.Start) {
+	r.judge.Joined(s.Agreed)
+	r.trace.began(s.Agreed)
+}
+
+// Acted implements virtual.Recorder. The oracle follows the plan by itself.
+func (r *recorder) Acted(a scenario.Action) { r.trace.acted(a) }
+
+// Observed implements virtual.Recorder.
+func (r *recorder) Observed(at time.Duration, observer int, ev gossip.Event) {
+	c := ev.Change
+	r.trace.observed(at, observer, c)
+	subject, known := r.index[c.Member.Name]
+	if !known || c.Kind == membership.ChangeCondition {
+		return
+	}
+	r.note(r.judge.Observe(oracle.Observation{
+		At: at, Observer: observer, Subject: subject, Kind: c.Kind, Incarnation: c.Member.Incarnation,
+	}))
+}
+
+// Accused implements virtual.Recorder.
+func (r *recorder) Accused(at time.Duration, observer int, subject string, incarnation uint32) {
+	r.trace.accused(at, observer, subject, incarnation)
+	if i, known := r.index[subject]; known {
+		r.note(r.judge.Accuse(oracle.Accusation{At: at, Accuser: observer, Subject: i, Incarnation: incarnation}))
+	}
+}
+
+// Sent implements virtual.Recorder.
+func (r *recorder) Sent(node int, from, to time.Duration, l virtual.Load) {
+	r.note(r.judge.Load(oracle.LoadSample{
+		Node: node, From: from, To: to,
+		UDP: oracle.Traffic{PacketsOut: l.PacketsOut, PacketsIn: l.PacketsIn, BytesOut: l.UDPBytesOut, BytesIn: l.UDPBytesIn},
+		TCP: oracle.Traffic{PacketsOut: l.SegmentsOut, PacketsIn: l.SegmentsIn, BytesOut: l.TCPBytesOut, BytesIn: l.TCPBytesIn},
+	}))
+}
+
+// Passed implements virtual.Recorder.
+func (r *recorder) Passed(at time.Duration) {
+	if r.interrupted != nil && r.interrupted() {
+		return
+	}
+	if r.passed != nil {
+		r.passed(at)
+	}
+}
+
+// End implements virtual.Recorder.
+func (r *recorder) End(at time.Duration) { r.Passed(at) }
