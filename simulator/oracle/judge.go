@@ -318,6 +318,7 @@ func (j *Judge) Finish() (RunResult, error) {
 	}
 	r.Load = j.loads.result(j.ran)
 	r.Heat, j.heat = j.heat.finish(), nil
+	r.Bands = Bands(j.plan)
 	j.converge()
 	for i := range j.nodes {
 		if s := j.views.endState(i); s.Alive != r.RunningAtEnd-one(j.truth.Running(i)) {

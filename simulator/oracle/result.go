@@ -37,6 +37,8 @@ type RunResult struct {
 	CPU Number `json:"cpu_s"`
 	// Heat is the heatmap.
 	Heat Heat `json:"heat"`
+	// Bands are the faults and stops of this run, to draw with the heatmap: other seeds pick other nodes.
+	Bands []Band `json:"bands"`
 	// Examples are the first false alarms, at most 50.
 	Examples []Example `json:"examples"`
 }

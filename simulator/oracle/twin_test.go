@@ -523,7 +523,7 @@ func TestJudgeAgreesWithItsNaiveTwin(t *testing.T) {
 			t.Fatalf("%d examples of %d false alarms", len(got.Examples), got.Verdicts.False())
 		}
 		heat := got.Heat
-		got.Heat, got.Load, got.Examples = Heat{}, Load{}, nil
+		got.Heat, got.Load, got.Examples, got.Bands = Heat{}, Load{}, nil, nil
 		if diff := gocmp.Diff(want, got, gocmp.Comparer(sameNumber)); diff != "" {
 			t.Fatalf("%s(-twin +judge):\n%s", text, diff)
 		}
