@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -22,16 +23,15 @@ func seconds(d time.Duration) Number {
 // Never says whether the number stands for something that did not happen.
 func (n Number) Never() bool { return math.IsInf(float64(n), 1) }
 
-// MarshalJSON writes the number, or null for infinity.
+// MarshalJSON writes the number with 12 significant digits, or null for infinity.
 func (n Number) MarshalJSON() ([]byte, error) {
 	if n.Never() {
 		return []byte("null"), nil
 	}
-	text, err := json.Marshal(float64(n))
-	if err != nil {
-		return nil, fmt.Errorf("write a measured number: %w", err)
+	if v := float64(n); math.IsNaN(v) || math.IsInf(v, -1) {
+		return nil, fmt.Errorf("write a measured number: %v is none", v)
 	}
-	return text, nil
+	return strconv.AppendFloat(nil, float64(n), 'g', 12, 64), nil
 }
 
 // UnmarshalJSON is the inverse of MarshalJSON.
