@@ -10,7 +10,7 @@ var (
 	// ErrNoSuchMember: no member of that name is known here.
 	ErrNoSuchMember = errors.New("no such member")
 	// ErrNotFailed: only failed (or left) members can be forced out.
-	ErrNotFailed = errors.New("the member is not failed")
+	ErrNotFailed = errors.New("only failed members can be forced out")
 	// ErrNameConflict: another node of the cluster already has this node's name.
 	ErrNameConflict = errors.New("another node already uses this name")
 	// ErrNoSuchKey: the key is not installed.

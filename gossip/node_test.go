@@ -165,6 +165,25 @@ func TestLeaveIsHeardAlthoughItsPacketsAreLost(t *testing.T) {
 	}
 }
 
+// When all leave at once, as when a whole cluster is stopped, nobody is left to
+// hear of it, and that is no failure.
+func TestAllLeaveAtOnce(t *testing.T) {
+	nodes := cluster(t, 3, nil)
+	errs := make(chan error)
+	for _, n := range nodes {
+		go func() {
+			err := n.Leave(t.Context())
+			n.Close()
+			errs <- err
+		}()
+	}
+	for range nodes {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestCrashedNodeComesBack(t *testing.T) {
 	for _, tc := range []struct {
 		name               string

@@ -56,11 +56,22 @@ func (n *Node) Leave(ctx context.Context) error {
 	defer n.ops.Done()
 	others := n.confidants()
 	n.left.Store(true)
-	err := n.engine.Leave(timeoutOf(ctx))
-	if told := n.confide(ctx, others); told || err == nil && len(others) == 0 {
+	// Gossip needs a few rounds; when it takes longer nobody is there to hear.
+	err := n.engine.Leave(min(timeoutOf(ctx), 15*n.cfg.GossipInterval))
+	if n.confide(ctx, others) || n.alone() {
 		return nil
 	}
 	return fmt.Errorf("the leave may not have reached the others, who will then hold this node failed: %w", cmp.Or(err, errNobodyTold))
+}
+
+// alone says whether no other member is up, so that there is nobody to tell.
+func (n *Node) alone() bool {
+	for m := range n.View().All() {
+		if !m.Local && (m.State == membership.Alive || m.State == membership.Suspect) {
+			return false
+		}
+	}
+	return true
 }
 
 var errNobodyTold = errors.New("no member took it over a stream")
@@ -141,7 +152,7 @@ func (n *Node) ForceLeave(ctx context.Context, name string, prune bool) error {
 		return fmt.Errorf("%w: %q", ErrNoSuchMember, name)
 	case m.State == membership.Failed, m.State == membership.Left && prune:
 	default:
-		return fmt.Errorf("%w: %q is %s", ErrNotFailed, name, m.State)
+		return fmt.Errorf("%w, and %q is %s", ErrNotFailed, name, m.State)
 	}
 	order := &wire.ForcedOut{
 		Subject: name, Incarnation: m.Incarnation, Prune: prune, By: n.cfg.Name,
