@@ -26,19 +26,8 @@ type tap struct {
 	stop   chan struct{}
 
 	mu        sync.Mutex
-	rumours   map[string]rumour        // guarded by mu; by member that the engine may hold
 	probes    [maxProbesInFlight]probe // guarded by mu; a ring of the pings sent last
 	nextProbe int                      // guarded by mu
-}
-
-// rumour is what passed about one member since it joined. Together with the
-// engine's bare "it is gone" it tells why.
-type rumour struct {
-	suspectAt uint32 // incarnation of the newest suspicion, when suspected
-	deadAt    uint32 // incarnation of the newest dead message, when dead or left
-	suspected bool
-	dead      bool // somebody declared it failed
-	left      bool // it said itself that it leaves
 }
 
 // probe is a ping that this node has sent.
@@ -66,11 +55,14 @@ func newTap(n *Node) *tap {
 	if n.cfg.Keyring != nil {
 		keys = n.cfg.Keyring.active
 	}
+	var options []wire.PeekerOption
+	if n.cfg.AcceptPlain {
+		options = append(options, wire.AcceptPlain())
+	}
 	return &tap{
-		node:    n,
-		peeker:  wire.NewPeeker(n.cfg.Cluster, keys),
-		stop:    make(chan struct{}),
-		rumours: make(map[string]rumour),
+		node:   n,
+		peeker: wire.NewPeeker(n.cfg.Cluster, keys, options...),
+		stop:   make(chan struct{}),
 	}
 }
 
@@ -114,9 +106,9 @@ func (t *tap) close() {
 
 func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
 	// A packet that the tap cannot read is the engine's to judge, but for the
-	// one kind that it does not survive.
+	// one kind that may make it panic.
 	err := t.peeker.Peek(p.Buf, func(s wire.Seen) { t.see(s, membership.SourceInbound) })
-	if errors.Is(err, wire.ErrPadding) {
+	if errors.Is(err, wire.ErrPadded) {
 		return nil
 	}
 	return p
@@ -127,78 +119,28 @@ func (t *tap) outbound(b []byte) {
 }
 
 func (t *tap) see(s wire.Seen, source membership.Source) {
+	n := t.node
 	switch s.Kind {
 	case wire.Suspect:
-		t.noteSuspicion(s)
-		t.node.inbox.offer(membership.Accused{Subject: s.Node, Incarnation: s.Incarnation, Accuser: s.From, Source: source})
+		if checkPeerName(s.From) != nil {
+			return
+		}
+		n.roster.suspect(s.Node, s.Incarnation)
+		n.inbox.offer(membership.Accused{Subject: s.Node, Incarnation: s.Incarnation, Accuser: s.From, Source: source})
 	case wire.Alive:
-		t.noteAlive(s)
-		t.node.inbox.offer(membership.Refuted{Subject: s.Node, Incarnation: s.Incarnation})
+		if n.roster.alive(s.Node, s.Incarnation, s.Addr) {
+			n.inbox.offer(membership.Refuted{Subject: s.Node, Incarnation: s.Incarnation})
+		}
 	case wire.Dead:
-		t.noteDead(s)
+		leaves := s.From == s.Node
+		if known := n.roster.dead(s.Node, s.Incarnation, leaves); known && leaves {
+			n.noteLeave(s.Node, s.Incarnation)
+		}
 	case wire.Ping:
 		if source == membership.SourceOutbound {
 			t.noteProbe(s.SeqNo)
 		}
 	}
-}
-
-// change edits what is rumoured about a member that the engine may hold;
-// others are not worth the memory.
-func (t *tap) change(name string, edit func(*rumour)) {
-	if !t.node.roster.has(name) {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.rumours[name]
-	edit(&r)
-	t.rumours[name] = r
-}
-
-func (t *tap) noteSuspicion(s wire.Seen) {
-	t.change(s.Node, func(r *rumour) {
-		if !r.suspected || s.Incarnation > r.suspectAt {
-			r.suspected, r.suspectAt = true, s.Incarnation
-		}
-	})
-}
-
-func (t *tap) noteAlive(s wire.Seen) {
-	t.mu.Lock()
-	r, known := t.rumours[s.Node]
-	if known && s.Incarnation > max(r.suspectAt, r.deadAt) {
-		delete(t.rumours, s.Node)
-	}
-	t.mu.Unlock()
-}
-
-func (t *tap) noteDead(s wire.Seen) {
-	leaves := s.From == s.Node
-	t.change(s.Node, func(r *rumour) {
-		switch {
-		case !r.dead && !r.left, s.Incarnation > r.deadAt:
-			r.deadAt, r.dead, r.left = s.Incarnation, !leaves, leaves
-		case s.Incarnation == r.deadAt:
-			r.left = r.left || leaves
-		}
-	})
-	if leaves {
-		t.node.noteLeave(s.Node, s.Incarnation)
-	}
-}
-
-// rumour returns what passed about a member since it joined.
-func (t *tap) rumour(name string) rumour {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.rumours[name]
-}
-
-func (t *tap) forget(name string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.rumours, name)
 }
 
 func (t *tap) noteProbe(seqNo uint32) {

@@ -168,7 +168,6 @@ var securities = []security{
 	{name: "compressed", compress: true, protocol: 2},
 	{name: "label", label: "blue", protocol: 5},
 	{name: "encrypted", key: key(1), protocol: 2},
-	{name: "encrypted and padded, as protocol 1", key: key(1), protocol: 1},
 	{name: "all", label: "blue", key: bytes.Repeat([]byte{9}, 32), compress: true, protocol: 5},
 }
 

@@ -20,9 +20,10 @@ var (
 	errCipherVersion = errors.New("it is not encrypted, or by a version that is unknown here")
 	errNoKey         = errors.New("no installed key opens it")
 
-	// ErrPadding: the packet was made with one of our keys, and then its version was changed to one that pads. Nothing
-	// authenticates the version, so anyone who has recorded a packet can do that, and the engine panics on it.
-	ErrPadding = errors.New("its padding is longer than itself")
+	// ErrPadded: the packet was made with one of our keys, but says that its plaintext is padded. No peer of today pads,
+	// and nothing authenticates the version: anyone who has recorded a packet can change it. The engine then takes
+	// the last byte for the length of the padding, and panics when that is longer than the packet.
+	ErrPadded = errors.New("it is encrypted by a version that is no longer used")
 )
 
 // newAEAD returns AES-GCM whose sealed form is nonce, ciphertext, tag, as the engine sends it.
@@ -76,7 +77,7 @@ func sameKeys(known []keyCipher, keys [][]byte) bool {
 	return true
 }
 
-// open decrypts sealed into dst[:0], which should have room for all of sealed, with whichever of keys fits, and removes the padding.
+// open decrypts sealed into dst[:0], which should have room for all of sealed, with whichever of keys fits.
 func (o *opener) open(dst, sealed, label []byte, keys [][]byte) ([]byte, error) {
 	if len(sealed) == 0 || sealed[0] > plainVersion {
 		return nil, errCipherVersion
@@ -93,23 +94,11 @@ func (o *opener) open(dst, sealed, label []byte, keys [][]byte) ([]byte, error) 
 			continue
 		}
 		if sealed[0] == paddedVersion {
-			return unpad(plain)
+			return nil, ErrPadded
 		}
 		return plain, nil
 	}
 	return nil, errNoKey
-}
-
-// unpad removes the padding, whose every byte is its length.
-func unpad(plain []byte) ([]byte, error) {
-	if len(plain) == 0 {
-		return nil, ErrPadding
-	}
-	padding := int(plain[len(plain)-1])
-	if padding > len(plain) {
-		return nil, ErrPadding
-	}
-	return plain[:len(plain)-padding], nil
 }
 
 // Wrap makes a packet of one of the engine's messages, as the engine would send it to a peer with the same label and

@@ -8,7 +8,7 @@
 //
 //	label       244, length (1..255), label
 //	encryption  version (0 or 1), nonce (12), ciphertext, tag (16): AES-GCM, the label is authenticated too;
-//	            in version 0 the plaintext is padded as in PKCS #7
+//	            in version 0, which no peer of today sends, the plaintext is padded; such a packet is refused
 //	checksum    12, CRC-32 (IEEE, big endian) of the rest
 //	compressed  9, msgpack {Algo: 0 (LZW), Buf: LZW with least significant bits first, 8 bits wide}
 //	compound    7, count (1 byte), count lengths (2 bytes each, big endian), the messages

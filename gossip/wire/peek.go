@@ -90,6 +90,7 @@ type Stats struct {
 type Peeker struct {
 	label      []byte
 	keys       func() [][]byte
+	plainToo   bool // with keys, packets in plain text are read as well
 	opener     opener
 	scratch    sync.Pool // of *scratch
 	packets    atomic.Uint64
@@ -100,14 +101,25 @@ type Peeker struct {
 // NewPeeker returns a Peeker for packets that carry label (none if it is empty). keys returns the installed keys, the
 // primary one first, and none without encryption; it is called for each packet, so that a rotation takes effect at
 // once. It may be nil. With keys a packet in plain text is refused, as the engine does under GossipVerifyIncoming:
-// else who has no key could make the tap see accusations.
-func NewPeeker(label string, keys func() [][]byte) *Peeker {
-	return &Peeker{
+// else who has no key could make the tap see accusations. See [AcceptPlain].
+func NewPeeker(label string, keys func() [][]byte, options ...PeekerOption) *Peeker {
+	p := &Peeker{
 		label:   []byte(label),
 		keys:    keys,
 		scratch: sync.Pool{New: func() any { return new(scratch) }},
 	}
+	for _, option := range options {
+		option(p)
+	}
+	return p
 }
+
+// PeekerOption changes what NewPeeker returns.
+type PeekerOption func(*Peeker)
+
+// AcceptPlain lets a Peeker with keys read packets in plain text, too, as the engine does without GossipVerifyIncoming:
+// what no key opens is taken for plain.
+func AcceptPlain() PeekerOption { return func(p *Peeker) { p.plainToo = true } }
 
 // Stats returns the counts so far.
 func (p *Peeker) Stats() Stats {
@@ -137,7 +149,7 @@ var (
 // packet's order. It neither keeps nor changes packet.
 //
 // An error says why the packet, or some message of it, could not be read; all others have been visited then. The
-// engine's own judgement is not affected: hand the packet on as it is, unless the error is [ErrPadding].
+// engine's own judgement is not affected: hand the packet on as it is, unless the error is [ErrPadded].
 func (p *Peeker) Peek(packet []byte, visit func(Seen)) error {
 	p.packets.Add(1)
 	w := walk{p: p, visit: visit}
@@ -185,8 +197,11 @@ func (w *walk) packet(packet []byte) {
 		if keys := w.p.keys(); len(keys) > 0 {
 			s := w.buffers()
 			s.plain = slices.Grow(s.plain[:0], len(body))
-			body, err = w.p.opener.open(s.plain, body, w.p.label, keys)
-			if err != nil {
+			opened, err := w.p.opener.open(s.plain, body, w.p.label, keys)
+			switch {
+			case err == nil:
+				body = opened
+			case !w.p.plainToo || errors.Is(err, ErrPadded):
 				w.fail(err)
 				return
 			}

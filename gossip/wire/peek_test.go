@@ -25,11 +25,10 @@ func TestPeekThroughEachLayer(t *testing.T) {
 		{"label", labelled(all, "blue"), "blue", nil},
 		{"longest label", labelled(all, strings.Repeat("b", 255)), strings.Repeat("b", 255), nil},
 		{"encrypted", encrypt(1, all, key(1), ""), "", [][]byte{key(1)}},
-		{"encrypted, padded", encrypt(0, all, key(1), ""), "", [][]byte{key(1)}},
 		{"encrypted with AES-256", encrypt(1, all, bytes.Repeat([]byte{1}, 32), ""), "", [][]byte{bytes.Repeat([]byte{1}, 32)}},
 		{"encrypted with the second key", encrypt(1, all, key(2), ""), "", [][]byte{key(1), key(2)}},
 		{"a key that is none", encrypt(1, all, key(2), ""), "", [][]byte{{1, 2, 3}, key(2)}},
-		{"everything", labelled(encrypt(0, checksum(compress(all)), key(2), "blue"), "blue"), "blue", [][]byte{key(2)}},
+		{"everything", labelled(encrypt(1, checksum(compress(all)), key(2), "blue"), "blue"), "blue", [][]byte{key(2)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,8 +58,8 @@ func TestPeekRefuses(t *testing.T) {
 	wrongSum[4]++
 	unknown := pack(9, engineCompressed{Algo: 1}, oldSpec)
 	longName := pack(Suspect, engineAccusation{Node: strings.Repeat("n", MaxName+1)}, oldSpec)
-	padding := encrypt(1, bytes.Repeat([]byte{200}, 32), key(1), "")
-	padding[0] = 0
+	changed := encrypt(1, samples.suspect, key(1), "")
+	changed[0] = 0
 	tests := []struct {
 		name   string
 		packet []byte
@@ -98,7 +97,8 @@ func TestPeekRefuses(t *testing.T) {
 		{"incarnation out of range", pack(Dead, map[string]int64{"Incarnation": 1 << 32}, oldSpec), "", nil, "number"},
 		{"a name that is a number", pack(Dead, map[string]int{"Node": 1}, oldSpec), "", nil, "string"},
 		{"msgpack has no 0xc1", append([]byte{byte(Dead)}, "\x81\xa1x\xc1"...), "", nil, "not msgpack"},
-		{"padding", padding, "", [][]byte{key(1)}, "padding is longer"},
+		{"encrypted, padded", encrypt(0, samples.suspect, key(1), ""), "", [][]byte{key(1)}, ErrPadded.Error()},
+		{"encrypted, version changed", changed, "", [][]byte{key(1)}, ErrPadded.Error()},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

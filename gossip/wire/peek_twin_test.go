@@ -73,7 +73,7 @@ func genPacket(label string, by []byte) *rapid.Generator[[]byte] {
 			packet = checksum(packet)
 		}
 		if by != nil {
-			packet = encrypt(rapid.SampledFrom([]byte{0, 1}).Draw(t, "version"), packet, by, label)
+			packet = encrypt(1, packet, by, label)
 		}
 		return labelled(packet, label)
 	})

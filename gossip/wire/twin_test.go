@@ -118,13 +118,10 @@ func twinDecrypt(body []byte, label string, keys [][]byte) ([]byte, error) {
 		if err != nil {
 			continue
 		}
-		if body[0] == 1 {
-			return plain, nil
+		if body[0] == 0 {
+			return nil, errors.New("padded") // the engine may panic
 		}
-		if len(plain) == 0 || int(plain[len(plain)-1]) > len(plain) {
-			return nil, errors.New("bad padding") // the engine panics
-		}
-		return plain[:len(plain)-int(plain[len(plain)-1])], nil
+		return plain, nil
 	}
 	return nil, errors.New("no key fits")
 }
