@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -35,29 +36,36 @@ func (d delegate) NotifyAlive(m *memberlist.Node) error {
 	if err := checkPeer(m); err != nil {
 		return err
 	}
-	if !d.n.roster.admit(m.Name) {
+	if !d.n.allowed(peerAddr(m).Addr()) {
+		return fmt.Errorf("%v is in none of the allowed networks", m.Addr)
+	}
+	if !d.n.roster.admit(m.Name, time.Now()) {
 		return fmt.Errorf("the table is full (members.max = %d)", d.n.cfg.MaxMembers)
 	}
 	return nil
 }
 
-// checkPeer is more lenient than checkName, for plain memberlist nodes choose
-// their names by other rules, but lets nothing in that would garble a terminal.
 func checkPeer(m *memberlist.Node) error {
 	switch {
-	case m.Name == "" || len(m.Name) > maxNameLen:
-		return fmt.Errorf("its name has %d bytes: 1 to %d are possible", len(m.Name), maxNameLen)
-	case !utf8.ValidString(m.Name):
-		return errors.New("its name is not valid UTF-8")
 	case len(m.Meta) > memberlist.MetaMaxSize:
 		return fmt.Errorf("its meta data has %d bytes: at most %d are possible", len(m.Meta), memberlist.MetaMaxSize)
 	case !peerAddr(m).IsValid() || m.Port == 0 || peerAddr(m).Addr().IsUnspecified():
 		return fmt.Errorf("%v port %d is not an address", m.Addr, m.Port)
 	}
-	for _, r := range m.Name {
-		if !unicode.IsPrint(r) {
-			return errors.New("its name holds control characters")
-		}
+	return checkPeerName(m.Name)
+}
+
+// checkPeerName is more lenient than checkName, for plain memberlist nodes
+// choose their names by other rules, but lets nothing in that would garble a
+// terminal.
+func checkPeerName(name string) error {
+	switch {
+	case name == "" || len(name) > maxNameLen:
+		return fmt.Errorf("its name has %d bytes: 1 to %d are possible", len(name), maxNameLen)
+	case !utf8.ValidString(name):
+		return errors.New("its name is not valid UTF-8")
+	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("its name holds control characters")
 	}
 	return nil
 }
@@ -78,9 +86,7 @@ func peerTags(m *memberlist.Node) map[string]string {
 
 // NotifyJoin reports a member that the engine holds alive from now on.
 func (d delegate) NotifyJoin(m *memberlist.Node) {
-	d.n.roster.joined(m.Name)
-	d.n.tap.forget(m.Name)
-	d.n.rtt.forget(m.Name)
+	d.n.roster.joined(m.Name, peerAddr(m))
 	d.n.inbox.put(membership.Joined{Name: m.Name, Addr: peerAddr(m), Tags: peerTags(m)})
 }
 
@@ -90,24 +96,22 @@ func (d delegate) NotifyUpdate(m *memberlist.Node) {
 }
 
 // NotifyLeave reports that the engine gave the member up, for one of three
-// reasons that it does not tell apart: a dead message, which the tap has seen;
-// its own suspicion timer, before which the tap has seen the suspicion; or a
-// full exchange of state, in which only a graceful leave counts as final
-// (memberlist turns a failure heard that way into a suspicion).
+// reasons that it does not tell apart: a dead message, its own suspicion timer,
+// or a full exchange of state. The tap has seen the first, and the suspicion
+// before the second.
 func (d delegate) NotifyLeave(m *memberlist.Node) {
-	d.n.roster.gone(m.Name, time.Now())
-	d.n.rtt.forget(m.Name)
-	r := d.n.tap.rumour(m.Name)
-	if !r.left && (r.dead || r.suspected) && m.Name != d.n.cfg.Name {
-		d.n.inbox.put(membership.EngineFailed{Name: m.Name, Incarnation: max(r.deadAt, r.suspectAt)})
+	why, incarnation := d.n.roster.gone(m.Name, time.Now())
+	if why == membership.Failed && m.Name != d.n.cfg.Name {
+		d.n.inbox.put(membership.EngineFailed{Name: m.Name, Incarnation: incarnation})
 		return
 	}
-	d.n.inbox.put(membership.EngineLeft{Name: m.Name, Incarnation: r.deadAt})
+	d.n.inbox.put(membership.EngineLeft{Name: m.Name, Incarnation: incarnation})
 }
 
-// NotifyConflict reports that two nodes use one name.
+// NotifyConflict reports that two nodes use one name, as the engine does for
+// every message of the other one.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
-	d.n.inbox.put(membership.Conflict{Name: existing.Name, Ours: peerAddr(existing), Theirs: peerAddr(other)})
+	d.n.inbox.offer(membership.Conflict{Name: existing.Name, Ours: peerAddr(existing), Theirs: peerAddr(other)})
 }
 
 // NotifyMerge refuses to join a cluster in which somebody else has this node's
@@ -135,7 +139,12 @@ func (d delegate) NotifyMsg(b []byte) {
 		d.n.user.refused.Add(1)
 		return
 	}
-	if order, ok := msg.(*wire.ForcedOut); ok && d.n.user.relay(order.ID, b) {
+	order, ok := msg.(*wire.ForcedOut)
+	if !ok || checkPeerName(order.Subject) != nil || checkPeerName(order.By) != nil {
+		d.n.user.refused.Add(1)
+		return
+	}
+	if d.n.user.relay(order.ID, b) {
 		d.n.inbox.put(membership.ForcedOut{Subject: order.Subject, Incarnation: order.Incarnation, Prune: order.Prune, By: order.By})
 	}
 }
@@ -183,6 +192,10 @@ func (d delegate) MergeRemoteState(buf []byte, _ bool) {
 		return
 	}
 	for _, r := range sync.Records {
+		if checkPeerName(r.Name) != nil {
+			d.n.user.refused.Add(1)
+			continue
+		}
 		tags, _ := wire.DecodeTags(r.Meta)
 		d.n.inbox.offer(membership.Record{
 			Name: r.Name, Addr: r.Addr, Tags: tags, Incarnation: r.Incarnation, State: membership.State(r.State),
@@ -196,7 +209,7 @@ func (d delegate) AckPayload() []byte { return nil }
 
 // NotifyPingComplete measures a member, and this node's own health with it.
 func (d delegate) NotifyPingComplete(m *memberlist.Node, rtt time.Duration, _ []byte) {
-	d.n.rtt.set(m.Name, rtt)
+	d.n.roster.answered(m.Name, rtt)
 	d.n.noteHealth()
 }
 

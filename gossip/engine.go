@@ -77,6 +77,17 @@ func (c Config) longestSuspicion() time.Duration {
 	return time.Duration(float64(c.SuspicionMaxTimeoutMult)*shortest) + c.ProbeInterval
 }
 
+// engineMemory bounds how long the engine may hold a member that is gone, in a
+// cluster of that many: it forgets members only after GossipToTheDead and when
+// it begins a new round of probes. Twice that, as it may be slow.
+func (c Config) engineMemory(members int) time.Duration {
+	round := float64(members+1) * float64(c.ProbeInterval)
+	return 2 * (c.GossipToTheDead + time.Duration(min(round, float64(maxRound))))
+}
+
+// maxRound keeps the time of a round of probes from overflowing.
+const maxRound = 365 * 24 * time.Hour
+
 // explainJoin puts the engine's error into words that tell what to do. The
 // engine returns most errors as text only.
 func explainJoin(err error) string {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,6 @@ type Node struct {
 	events *eventLog
 	user   *userQueue
 	roster *roster
-	rtt    *rttTable
 	health atomic.Int64 // the engine's health score as last told to the core
 
 	mu   sync.Mutex       // held for one drain of the inbox; nothing is called back under it
@@ -90,8 +90,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		started: time.Now(),
 		inbox:   newInbox(),
 		events:  newEventLog(cfg.EventBuffer),
-		roster:  newRoster(cfg.MaxMembers, 2*cfg.GossipToTheDead),
-		rtt:     newRTTTable(),
+		roster:  newRoster(cfg.MaxMembers, cfg.engineMemory),
 	}
 	n.user = newUserQueue(3*cfg.RetransmitMult, n.roster.size) // orders are rare and must arrive
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -189,15 +188,16 @@ func (n *Node) checkOwnAddress(tr memberlist.Transport) error {
 		return fmt.Errorf("the address to advertise, %q, is not an IP address", ip)
 	}
 	n.advertise = netip.AddrPortFrom(addr.Unmap(), uint16(port))
-	if len(n.cfg.AllowedNetworks) == 0 {
+	if n.allowed(addr.Unmap()) {
 		return nil
 	}
-	for _, p := range n.cfg.AllowedNetworks {
-		if p.Contains(addr.Unmap()) {
-			return nil
-		}
-	}
 	return fmt.Errorf("this node's own address %s is in none of the allowed networks %v: add its network or advertise another address", addr.Unmap(), n.cfg.AllowedNetworks)
+}
+
+// allowed reports whether members may have that address.
+func (n *Node) allowed(addr netip.Addr) bool {
+	return len(n.cfg.AllowedNetworks) == 0 ||
+		slices.ContainsFunc(n.cfg.AllowedNetworks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // run drains the inbox whenever something came in or the core wants to be
@@ -311,7 +311,7 @@ func (n *Node) Journal(name string) []membership.Entry {
 
 // RTT returns the round-trip time of the last direct probe that the member
 // answered; false when there was none since it joined.
-func (n *Node) RTT(name string) (time.Duration, bool) { return n.rtt.get(name) }
+func (n *Node) RTT(name string) (time.Duration, bool) { return n.roster.rttOf(name) }
 
 // Keyring returns the node's keys; nil without encryption.
 func (n *Node) Keyring() *Keyring { return n.cfg.Keyring }
