@@ -239,3 +239,29 @@ func TestStats(t *testing.T) {
 		t.Fatalf("(-want +got)\n%s", diff)
 	}
 }
+
+// While a cluster moves to encryption packets of both kinds come, and the engine takes for plain what it cannot open.
+func TestPeekAcceptsPlain(t *testing.T) {
+	all := compound(samples.ping, samples.suspect, samples.alive, samples.dead)
+	changed := encrypt(1, samples.suspect, key(1), "")
+	changed[0] = 0
+	for _, tt := range []struct {
+		name   string
+		packet []byte
+		seen   int
+	}{
+		{"plain", all, 4},
+		{"plain with a checksum", checksum(all), 4},
+		{"plain, whose type looks like an encryption's version", samples.ping, 1},
+		{"encrypted", encrypt(1, all, key(1), ""), 4},
+		{"encrypted with a key that is not installed", encrypt(1, all, key(2), ""), 0},
+		{"encrypted, version changed", changed, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := peek(NewPeeker("", static(key(1)), AcceptPlain()), tt.packet)
+			if len(got) != tt.seen || (err != nil) != (tt.seen == 0) {
+				t.Errorf("saw %d messages, want %d; error: %v", len(got), tt.seen, err)
+			}
+		})
+	}
+}
