@@ -104,6 +104,7 @@ func describe(e *Experiment, seeds scenario.Seeds, opts Options) (*result.Result
 		Version: result.Version,
 		Scenario: result.Scenario{
 			Name: sc.Name, Description: sc.Description, Source: e.source, Set: e.set, Words: words.String(),
+			Profile: string(sc.Cluster.Profile), Detector: sc.Cluster.Detector, Changed: sc.Cluster.Settings,
 			Nodes: sc.Cluster.Nodes, End: oracle.Number(sc.End().Seconds()),
 		},
 		Engine:   "virtual",

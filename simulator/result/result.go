@@ -58,6 +58,11 @@ type Scenario struct {
 	Set []string `json:"set,omitempty"`
 	// Words explain what happens when.
 	Words string `json:"words"`
+	// Profile and Detector are those of the nodes.
+	Profile  string `json:"profile,omitempty"`
+	Detector string `json:"detector,omitempty"`
+	// Changed are the settings on top of the profile, by name.
+	Changed map[string]string `json:"changed,omitempty"`
 	// Nodes and End repeat the size and the length, for tables.
 	Nodes int           `json:"nodes"`
 	End   oracle.Number `json:"end_s"`
