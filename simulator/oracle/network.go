@@ -149,6 +149,9 @@ func (e *epoch) cutOff() []bool {
 	for a := range cut {
 		reached := 0
 		for b, r := range e.running {
+			if 2*reached >= all {
+				break
+			}
 			if e.between(a, b) {
 				reached += r
 			} else if a == b {
