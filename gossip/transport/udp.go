@@ -110,7 +110,9 @@ func (r *receiver) handle(data []byte, from netip.AddrPort, now time.Time) {
 
 // SetInbound sets what sees each packet of this cluster before the engine and returns the packet to deliver, or nil to
 // drop it. It runs on the receive goroutine: it must not block. It may keep the packet.
-func (t *Transport) SetInbound(tap func(*memberlist.Packet) *memberlist.Packet) { t.inbound.Store(&tap) }
+func (t *Transport) SetInbound(tap func(*memberlist.Packet) *memberlist.Packet) {
+	t.inbound.Store(&tap)
+}
 
 // Inject queues a packet for the engine as if it had arrived, past all checks. It does not block: the packet is dropped
 // and counted when the queue is full.
