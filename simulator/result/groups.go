@@ -1,6 +1,10 @@
 package result
 
-import "heartbeat/simulator/oracle"
+import (
+	"io"
+
+	"heartbeat/simulator/oracle"
+)
 
 // Comparison is the same scenario with the same seeds under two or more
 // settings. The first arm is the one that the others are compared with.
@@ -9,7 +13,13 @@ type Comparison struct {
 	Arms    []Arm `json:"arms"`
 	// Against has, for each arm but the first, how it differs from the first.
 	Against []oracle.Comparison `json:"against"`
+	// Partial tells that it was interrupted: arms may be missing, or runs of
+	// the last one.
+	Partial bool `json:"partial"`
 }
+
+// Write writes the comparison as indented JSON.
+func (c *Comparison) Write(w io.Writer) error { return write(w, c) }
 
 // Arm is one side of a comparison or one point of a sweep.
 type Arm struct {
@@ -28,7 +38,13 @@ type Sweep struct {
 	Parameters []Parameter `json:"parameters"`
 	// Points are all combinations, the last parameter varying fastest.
 	Points []Arm `json:"points"`
+	// Partial tells that it was interrupted: points may be missing, or runs of
+	// the last one.
+	Partial bool `json:"partial"`
 }
+
+// Write writes the sweep as indented JSON.
+func (s *Sweep) Write(w io.Writer) error { return write(w, s) }
 
 // Parameter is one key and the values it took.
 type Parameter struct {
@@ -45,7 +61,13 @@ type LoadCurve struct {
 	Loss          float64       `json:"loss"`
 	Mistake       float64       `json:"mistake_probability"`
 	Points        []LoadPoint   `json:"points"`
+	// Partial tells that it was interrupted: sizes may be missing, or runs of
+	// the last one.
+	Partial bool `json:"partial"`
 }
+
+// Write writes the load curve as indented JSON.
+func (c *LoadCurve) Write(w io.Writer) error { return write(w, c) }
 
 // LoadPoint is one size of the cluster. All rates are per node and second.
 type LoadPoint struct {

@@ -99,8 +99,10 @@ func (r *Result) Holds() bool {
 }
 
 // Write writes the result as indented JSON.
-func (r *Result) Write(w io.Writer) error {
-	data, err := json.MarshalIndent(r, "", " ")
+func (r *Result) Write(w io.Writer) error { return write(w, r) }
+
+func write(w io.Writer, v any) error {
+	data, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
 		return fmt.Errorf("encode the result: %w", err)
 	}
