@@ -125,8 +125,12 @@ type Config struct {
 	// stays in the view.
 	ForgetFailed time.Duration
 	ForgetLeft   time.Duration
-	// EventBuffer is how many of the newest events are kept for watchers.
+	// EventBuffer is how many of the newest events are kept for watchers, at
+	// about 300 bytes each.
 	EventBuffer int
+	// JournalSize is how many of the newest entries the journal holds in all,
+	// at about 100 bytes each; it holds at most 64 about one member.
+	JournalSize int
 
 	// Keyring turns on encryption (AES-GCM) of all packets and streams. Nil:
 	// everything is readable, and forged messages are believed, by anyone who
@@ -176,6 +180,7 @@ func LAN() Config {
 		ForgetFailed:            72 * time.Hour,
 		ForgetLeft:              24 * time.Hour,
 		EventBuffer:             4096,
+		JournalSize:             8192,
 	}
 }
 

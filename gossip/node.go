@@ -123,6 +123,7 @@ func (n *Node) initCore() error {
 		FailedRetention: n.cfg.ForgetFailed,
 		LeftRetention:   n.cfg.ForgetLeft,
 		MaxMembers:      n.cfg.MaxMembers,
+		JournalTotal:    n.cfg.JournalSize,
 	}, n.started)
 	if err != nil {
 		return fmt.Errorf("cannot set up the membership table: %w", err)

@@ -111,6 +111,7 @@ var settings = []Setting{
 	duration("members.forget_failed", "how long a failed member stays in the view", time.Minute, 8760*time.Hour, func(c *Config) *time.Duration { return &c.ForgetFailed }),
 	duration("members.forget_left", "how long a left member stays in the view", time.Minute, 8760*time.Hour, func(c *Config) *time.Duration { return &c.ForgetLeft }),
 	number("events.buffer", "newest events kept for watchers", 16, 1<<20, func(c *Config) *int { return &c.EventBuffer }),
+	number("journal.size", "entries that the journal holds in all", 64, 1<<20, func(c *Config) *int { return &c.JournalSize }),
 
 	boolean("encryption.accept_plain", "accept unencrypted messages while moving to encryption", func(c *Config) *bool { return &c.AcceptPlain }),
 	boolean("encryption.send_plain", "send unencrypted messages while moving to encryption", func(c *Config) *bool { return &c.SendPlain }),

@@ -62,16 +62,26 @@ func playJob(ctx context.Context, j job, passed func(time.Duration)) (oracle.Run
 	return play(ctx, e, j, Options{}, passed)
 }
 
-// spawn plays one seed in a child process: one core and few collections, for
-// it lives shortly and its siblings have the other cores.
-func spawn(ctx context.Context, command []string, j job, passed func(time.Duration)) (oracle.RunResult, error) {
+// collect is how much a child's heap may grow between two collections, in per
+// cent (GOGC): a lot, for it lives shortly; but a table of a thousand members
+// at each of a thousand nodes is most of what a machine has.
+func collect(nodes int) string {
+	if nodes >= 500 {
+		return "GOGC=75"
+	}
+	return "GOGC=400"
+}
+
+// spawn plays one seed in a child process with one core, for its siblings have
+// the others.
+func spawn(ctx context.Context, command []string, nodes int, j job, passed func(time.Duration)) (oracle.RunResult, error) {
 	var none oracle.RunResult
 	input, err := json.Marshal(j)
 	if err != nil {
 		return none, fmt.Errorf("encode the job: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", collect(nodes))
 	cmd.Stdin = bytes.NewReader(input)
 	var complaints bytes.Buffer
 	cmd.Stderr = &limitedWriter{w: &complaints, left: 64 << 10}

@@ -216,7 +216,7 @@ func TraceName(seed uint64) string { return fmt.Sprintf("seed-%d.trace.jsonl", s
 
 func play(ctx context.Context, e *Experiment, j job, opts Options, passed func(time.Duration)) (run oracle.RunResult, err error) {
 	if len(opts.Child) > 0 {
-		return spawn(ctx, opts.Child, j, passed)
+		return spawn(ctx, opts.Child, e.Scenario.Cluster.Nodes, j, passed)
 	}
 	if j.Trace == "" {
 		return playSeed(ctx, opts.T, e, j.Seed, nil, passed)

@@ -94,6 +94,9 @@ func NodeConfig(sc *scenario.Scenario) (gossip.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
+	// A thousand nodes share this process's memory, and the engine reads the
+	// events as they happen.
+	cfg.EventBuffer, cfg.JournalSize = 512, 512
 	var errs []error
 	for key, value := range sc.Cluster.Settings {
 		errs = append(errs, cfg.Set(key, value))
