@@ -17,6 +17,8 @@ var (
 	ErrNoSuchKey = errors.New("no such key is installed")
 	// ErrPrimaryKey: the primary key cannot be removed; use another one first.
 	ErrPrimaryKey = errors.New("the primary key cannot be removed")
+	// ErrKeyringFull: the keyring holds as many keys as it may; remove one first.
+	ErrKeyringFull = errors.New("the keyring is full")
 	// ErrNoKeyring: the node runs without encryption.
 	ErrNoKeyring = errors.New("encryption is not enabled")
 )

@@ -91,17 +91,21 @@ func LoadKeyring(path string) (*Keyring, error) {
 }
 
 // CreateKeyring writes a new keyring file with one key, which must not exist
-// yet, and returns it.
+// yet (else the error is fs.ErrExist), and returns it.
 func CreateKeyring(path, primary string) (*Keyring, error) {
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("keyring %s: %w", path, fs.ErrExist)
-	}
 	k, err := newKeyring(path, []string{primary})
 	if err != nil {
 		return nil, err
 	}
+	// The empty file is the claim to the name: of several that create it at the
+	// same moment one succeeds.
+	claim, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot create the keyring: %w", err)
+	}
+	_ = claim.Close() // nothing was written
 	if err := k.save(k.keys); err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.Remove(path))
 	}
 	return k, nil
 }
@@ -116,6 +120,9 @@ func newKeyring(path string, texts []string) (*Keyring, error) {
 		if indexKey(keys, key) < 0 {
 			keys = append(keys, key)
 		}
+	}
+	if len(keys) > maxKeys {
+		return nil, fmt.Errorf("%w: %d keys are given, %d are possible", ErrKeyringFull, len(keys), maxKeys)
 	}
 	ring, err := memberlist.NewKeyring(keys, keys[0])
 	if err != nil {
@@ -154,7 +161,8 @@ func (k *Keyring) List() []KeyInfo {
 }
 
 // Install adds a base64 key, which then decrypts but does not encrypt yet, and
-// returns its ID. Installing a key twice changes nothing.
+// returns its ID. Installing a key twice changes nothing. It fails with
+// ErrKeyringFull when there are 16 keys already.
 func (k *Keyring) Install(text string) (string, error) {
 	key, err := ParseKey(text)
 	if err != nil {
@@ -164,14 +172,15 @@ func (k *Keyring) Install(text string) (string, error) {
 		if indexKey(keys, key) >= 0 {
 			return keys, nil
 		}
-		if len(keys) == maxKeys {
-			return nil, fmt.Errorf("the keyring is full (%d keys): remove one first", maxKeys)
+		if len(keys) >= maxKeys {
+			return nil, fmt.Errorf("%w (%d keys): remove one first", ErrKeyringFull, len(keys))
 		}
 		return append(keys, key), nil
-	}, func() error { return k.ring.AddKey(key) })
+	}, func([][]byte) error { return k.ring.AddKey(key) })
 }
 
-// Use makes the installed key with that ID the primary one.
+// Use makes the installed key with that ID the primary one. It fails with
+// ErrNoSuchKey when it is not installed.
 func (k *Keyring) Use(id string) error {
 	var key []byte
 	return k.change(func(keys [][]byte) ([][]byte, error) {
@@ -181,12 +190,13 @@ func (k *Keyring) Use(id string) error {
 		}
 		key = keys[i]
 		return append([][]byte{key}, slices.Delete(keys, i, i+1)...), nil
-	}, func() error { return k.ring.UseKey(key) })
+	}, func([][]byte) error { return k.ring.UseKey(key) })
 }
 
-// Remove takes out the key with that ID, unless it is the primary one.
+// Remove takes out the key with that ID. It fails with ErrNoSuchKey when it is
+// not installed and with ErrPrimaryKey when it is the primary one.
 func (k *Keyring) Remove(id string) error {
-	var key []byte
+	var at int
 	return k.change(func(keys [][]byte) ([][]byte, error) {
 		i := indexID(keys, id)
 		switch {
@@ -195,9 +205,27 @@ func (k *Keyring) Remove(id string) error {
 		case i == 0:
 			return nil, fmt.Errorf("%w: %s", ErrPrimaryKey, id)
 		}
-		key = keys[i]
+		at = i
 		return slices.Delete(keys, i, i+1), nil
-	}, func() error { return k.ring.RemoveKey(key) })
+	}, func(next [][]byte) error { return k.removeAt(at, next) })
+}
+
+// removeAt takes a key out of the engine's ring, whose order is that of k.keys.
+// The engine moves the keys behind a removed one within the slice that it is
+// decrypting with at the same moment, so only the last one is ever removed;
+// those behind the key come back at once.
+func (k *Keyring) removeAt(at int, next [][]byte) error {
+	for _, key := range slices.Backward(k.keys[at:]) {
+		if err := k.ring.RemoveKey(key); err != nil {
+			return err
+		}
+	}
+	for _, key := range next[at:] {
+		if err := k.ring.AddKey(key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func indexID(keys [][]byte, id string) int {
@@ -206,7 +234,7 @@ func indexID(keys [][]byte, id string) int {
 
 // change writes the edited list to the file first and only then lets the
 // engine have it, so that a full disk leaves file and node as they were.
-func (k *Keyring) change(edit func([][]byte) ([][]byte, error), apply func() error) error {
+func (k *Keyring) change(edit func([][]byte) ([][]byte, error), apply func(next [][]byte) error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	next, err := edit(slices.Clone(k.keys))
@@ -216,7 +244,7 @@ func (k *Keyring) change(edit func([][]byte) ([][]byte, error), apply func() err
 	if err := k.save(next); err != nil {
 		return err
 	}
-	if err := apply(); err != nil {
+	if err := apply(next); err != nil {
 		return fmt.Errorf("the engine refused the change of keys: %w", err)
 	}
 	k.keys = next
@@ -249,8 +277,12 @@ func (k *Keyring) save(keys [][]byte) error {
 }
 
 // WriteFileAtomic replaces a file in one step: after a crash or on a full disk
-// the old content is whole or the new one is. Readers never see a part.
+// the old content is whole or the new one is. Readers never see a part. Behind a
+// symbolic link the file is replaced and the link stays.
 func WriteFileAtomic(path string, data []byte, mode fs.FileMode) (err error) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err

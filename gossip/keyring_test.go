@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"heartbeat/membership"
@@ -197,4 +199,107 @@ func FuzzParseKeyringFile(f *testing.F) {
 			t.Error("a keyring without keys")
 		}
 	})
+}
+
+// memberlist shifts a removed key's successors in place while packets are
+// decrypted with the same slice.
+func TestKeyringRemoveDoesNotDisturbReaders(t *testing.T) {
+	texts := make([]string, 6)
+	for i := range texts {
+		texts[i] = newKey(t, 256)
+	}
+	k, err := NewKeyring(texts[0], texts[1:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	started := make(chan struct{})
+	wg.Go(func() {
+		for first := true; !stop.Load(); first = false {
+			for _, key := range k.ring.GetKeys() {
+				if len(key) != 32 {
+					t.Error("a torn key")
+				}
+			}
+			if first {
+				close(started)
+			}
+		}
+	})
+	<-started
+	for range 200 {
+		for _, text := range []string{texts[2], texts[1], texts[4]} {
+			if err := k.Remove(mustID(t, text)); err != nil {
+				t.Error(err)
+			}
+			if _, err := k.Install(text); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	if got := len(k.ring.GetKeys()); got != len(texts) {
+		t.Errorf("the engine has %d keys, want %d", got, len(texts))
+	}
+}
+
+func TestKeyringBehindALinkStaysALink(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "secrets", "keyring"), filepath.Join(dir, "keyring")
+	if err := os.Mkdir(filepath.Dir(target), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CreateKeyring(target, newKey(t, 128)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join("secrets", "keyring"), link); err != nil {
+		t.Fatal(err)
+	}
+	k, err := LoadKeyring(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Install(newKey(t, 128)); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := LoadKeyring(target); err != nil || len(again.List()) != 2 {
+		t.Errorf("the file behind the link was not changed: %v", err)
+	}
+}
+
+func TestCreateKeyringOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyring")
+	var made atomic.Int32
+	var wg sync.WaitGroup
+	for range 16 {
+		text := newKey(t, 128)
+		wg.Go(func() {
+			if _, err := CreateKeyring(path, text); err == nil {
+				made.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 1 {
+		t.Errorf("%d of 16 created the same new file", made.Load())
+	}
+}
+
+func TestKeyringIsBounded(t *testing.T) {
+	texts := make([]string, maxKeys+1)
+	for i := range texts {
+		texts[i] = newKey(t, 128)
+	}
+	if _, err := NewKeyring(texts[0], texts[1:]...); !errors.Is(err, ErrKeyringFull) {
+		t.Errorf("%d keys: %v, want ErrKeyringFull", len(texts), err)
+	}
+	k, err := NewKeyring(texts[0], texts[1:maxKeys]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Install(texts[maxKeys]); !errors.Is(err, ErrKeyringFull) {
+		t.Errorf("one key more: %v, want ErrKeyringFull", err)
+	}
 }

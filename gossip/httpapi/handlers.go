@@ -255,7 +255,7 @@ func changeKeyring(ring *gossip.Keyring, req *KeyRequest) error {
 	default:
 		return badRequest("the request is not one of those for keys", "send action install with key, or use or remove with id")
 	}
-	if err == nil || errors.Is(err, gossip.ErrNoSuchKey) || errors.Is(err, gossip.ErrPrimaryKey) {
+	if err == nil || errors.Is(err, gossip.ErrNoSuchKey) || errors.Is(err, gossip.ErrPrimaryKey) || errors.Is(err, gossip.ErrKeyringFull) {
 		return err
 	}
 	return newProblem(http.StatusInternalServerError, ProblemKeyring, err.Error(), "remove what stands in the way and try again")

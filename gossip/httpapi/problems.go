@@ -22,6 +22,7 @@ const (
 	ProblemNotFailed      = "urn:heartbeat:problem:not-failed"
 	ProblemNoSuchKey      = "urn:heartbeat:problem:no-such-key"
 	ProblemPrimaryKey     = "urn:heartbeat:problem:primary-key"
+	ProblemKeyringFull    = "urn:heartbeat:problem:keyring-full"
 	ProblemNoKeyring      = "urn:heartbeat:problem:no-keyring"
 	ProblemKeyring        = "urn:heartbeat:problem:keyring"
 	ProblemLeft           = "urn:heartbeat:problem:left"
@@ -45,6 +46,7 @@ var titles = map[string]string{
 	ProblemNotFailed:      "the member is not failed",
 	ProblemNoSuchKey:      "no such key",
 	ProblemPrimaryKey:     "the primary key cannot be removed",
+	ProblemKeyringFull:    "the keyring is full",
 	ProblemNoKeyring:      "encryption is not enabled",
 	ProblemKeyring:        "the keyring could not be changed",
 	ProblemLeft:           "the node has left",
@@ -86,6 +88,8 @@ func asProblem(err error) *problem {
 		return newProblem(http.StatusNotFound, ProblemNoSuchKey, detail, "list the keys to see their ids, or install the key first")
 	case errors.Is(err, gossip.ErrPrimaryKey):
 		return newProblem(http.StatusConflict, ProblemPrimaryKey, detail, "use another key first")
+	case errors.Is(err, gossip.ErrKeyringFull):
+		return newProblem(http.StatusConflict, ProblemKeyringFull, detail, "remove a key that is no longer used first")
 	case errors.Is(err, gossip.ErrNoKeyring):
 		return newProblem(http.StatusConflict, ProblemNoKeyring, detail, "start the agent with a keyring (encryption.keyring)")
 	case errors.Is(err, gossip.ErrLeft):
