@@ -186,7 +186,7 @@ func (e *SeedError) Unwrap() error { return e.Err }
 // JoinResult says what became of each seed.
 type JoinResult struct {
 	Joined []string     // addresses that answered, in the order of the answers
-	Failed []*SeedError // one for each seed or address that did not
+	Failed []*SeedError // one for each seed or address that did not; those still being tried are in neither
 }
 
 // last is the ID of the newest event, 0 when there is none.

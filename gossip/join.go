@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -125,11 +126,22 @@ func (n *Node) resolve(ctx context.Context, seed string) ([]netip.AddrPort, erro
 	if err != nil {
 		return nil, fmt.Errorf("the name %q cannot be resolved: %w", host, err)
 	}
+	if n.sockets != nil && n.cfg.Bind != "::" {
+		if ips = sameFamily(ips, n.advertise.Addr()); len(ips) == 0 {
+			return nil, fmt.Errorf("the name %q has no address of the family of this node's own (%v)", host, n.advertise.Addr())
+		}
+	}
 	addrs := make([]netip.AddrPort, len(ips))
 	for i, ip := range ips {
 		addrs[i] = netip.AddrPortFrom(ip.Unmap(), uint16(port))
 	}
 	return addrs, nil
+}
+
+// sameFamily returns those of ips that a node bound to own's family can send
+// to. A name such as localhost mostly has addresses of both.
+func sameFamily(ips []netip.Addr, own netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(ips), func(ip netip.Addr) bool { return ip.Unmap().Is4() != own.Is4() })
 }
 
 // defaultPort is the port of a seed that names none: this node's own unless
@@ -223,20 +235,24 @@ func joinError(err error) error {
 
 // Bounds of the wait between two attempts of JoinUntil.
 const (
-	minJoinWait = 500 * time.Millisecond
-	maxJoinWait = 30 * time.Second
+	minJoinWait     = 500 * time.Millisecond
+	maxJoinWait     = 30 * time.Second
+	maxConflictWait = 2 * time.Second
 )
 
 // JoinUntil calls Join again and again until a seed answered or ctx ends. The
 // wait doubles from half a second up to half a minute, and each is drawn from
-// [wait/2, wait], so that nodes started together do not ask together. report,
+// [wait/2, wait], so that nodes started together do not ask together. After
+// ErrNameConflict it is two seconds at most: a node that was started again at
+// another address has to wait only until its old self is held failed. report,
 // when not nil, is told of each failed attempt and of the wait that follows.
 func (n *Node) JoinUntil(ctx context.Context, seeds []string, report func(attempt int, wait time.Duration, err error)) (JoinResult, error) {
-	for attempt, wait := 1, minJoinWait; ; attempt, wait = attempt+1, min(2*wait, maxJoinWait) {
+	for attempt := 1; ; attempt++ {
 		result, err := n.Join(ctx, seeds)
 		if err == nil || errors.Is(err, ErrClosed) || errors.Is(err, ErrLeft) || ctx.Err() != nil {
 			return result, err
 		}
+		wait := joinWait(attempt, err)
 		pause := wait/2 + rand.N(wait/2)
 		if report != nil {
 			report(attempt, pause, err)
@@ -249,4 +265,13 @@ func (n *Node) JoinUntil(ctx context.Context, seeds []string, report func(attemp
 			return result, ErrClosed
 		}
 	}
+}
+
+// joinWait is the longest wait after that attempt, which failed with err.
+func joinWait(attempt int, err error) time.Duration {
+	limit := maxJoinWait
+	if errors.Is(err, ErrNameConflict) {
+		limit = maxConflictWait
+	}
+	return min(minJoinWait<<min(attempt-1, 16), limit)
 }
