@@ -94,7 +94,8 @@ type Config struct {
 	// bytes.
 	RetransmitMult int
 	// PacketSize is the most bytes put into one UDP packet; keep it below the
-	// path's MTU less 28 (IPv4) or 48 (IPv6).
+	// path's MTU less 28 (IPv4) or 48 (IPv6). At least 1024, so that a member
+	// with the longest name and the largest tags fits.
 	PacketSize int
 	// Compression turns on LZW compression of messages. It saves bytes only
 	// when much is gossiped at once and costs about ten times the CPU time.

@@ -101,7 +101,7 @@ var settings = []Setting{
 	number("gossip.nodes", "members that get each round's packet", 1, 64, func(c *Config) *int { return &c.GossipNodes }),
 	duration("gossip.to_the_dead", "how long failed members still get gossip", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.GossipToTheDead }),
 	number("gossip.retransmit_mult", "sends of each piece of news in units of log10(N+1)", 1, 64, func(c *Config) *int { return &c.RetransmitMult }),
-	number("gossip.packet_size", "most bytes in one UDP packet", 512, 65507, func(c *Config) *int { return &c.PacketSize }),
+	number("gossip.packet_size", "most bytes in one UDP packet", 1024, 65507, func(c *Config) *int { return &c.PacketSize }),
 	boolean("gossip.compression", "LZW compression of messages", func(c *Config) *bool { return &c.Compression }),
 	number("gossip.queue_depth", "messages received and not yet handled", 16, 1<<20, func(c *Config) *int { return &c.QueueDepth }),
 	duration("sync.interval", "time between two full exchanges of state, 0 = none", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.SyncInterval }),
