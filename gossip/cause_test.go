@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -221,5 +222,28 @@ func TestLeaveOfAStrangerIsNoMember(t *testing.T) {
 	eventually(t, func() error { return wantState(n, "s", membership.Alive) })
 	if m, ok := n.View().Member("stranger"); ok {
 		t.Errorf("it is a member: %+v", m)
+	}
+}
+
+// Names come from the network and go to terminals.
+func TestNamesFromTheNetworkGarbleNoTerminal(t *testing.T) {
+	n := start(t, slow("n1"))
+	arrive(t, n, aliveAt(t, "s", 1))
+	eventually(t, func() error { return wantState(n, "s", membership.Alive) })
+	evil := "\x1b[2J\x07evil"
+	order, err := wire.Encode(&wire.ForcedOut{Subject: evil, By: evil, ID: 1, Prune: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := wire.Encode(&wire.StateSync{Records: []wire.Record{{Name: evil, Addr: rosterAddr, Incarnation: 1, State: wire.StateFailed}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrive(t, n, suspectAt(t, "s", evil, 1), append([]byte{byte(wire.User)}, order...))
+	delegate{n}.MergeRemoteState(memory, false)
+	arrive(t, n, suspectAt(t, "s", "n2", 1))
+	eventually(t, func() error { return wantState(n, "s", membership.Suspect) })
+	if text := fmt.Sprint(n.Journal(""), n.View().Members()); strings.Contains(text, "\x1b") {
+		t.Errorf("%q", text)
 	}
 }

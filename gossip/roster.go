@@ -24,7 +24,7 @@ type roster struct {
 
 // rosterEntry is a name that the engine may hold.
 type rosterEntry struct {
-	addr  netip.AddrPort // as the engine holds it, while held
+	addr  netip.AddrPort // as the engine holds it; while gone, where it last said that it is alive
 	since time.Time      // when it was given up, or let in without having joined; zero while held
 	rtt   time.Duration  // of the last probe it answered; zero when there was none
 	rumour
@@ -35,11 +35,10 @@ type rosterEntry struct {
 // count here: messages about an earlier life, which echo for seconds, and those
 // of another node with the same name.
 type rumour struct {
-	aliveAt   uint32         // highest incarnation at which it said that it is alive
-	aliveAddr netip.AddrPort // the address that it said this of
-	suspectAt uint32         // incarnation of the newest suspicion, when suspected
-	deadAt    uint32         // incarnation of the newest dead message, when dead or left
-	endedAt   uint32         // highest incarnation of the life that ended, while gone
+	aliveAt   uint32 // highest incarnation at which it said that it is alive
+	suspectAt uint32 // incarnation of the newest suspicion, when suspected
+	deadAt    uint32 // incarnation of the newest dead message, when dead or left
+	endedAt   uint32 // highest incarnation of the life that ended, while gone
 	suspected bool
 	dead      bool // somebody declared it failed
 	left      bool // it said itself that it leaves
@@ -101,13 +100,12 @@ func (r *roster) joined(name string, addr netip.AddrPort) {
 	if !e.since.IsZero() {
 		r.held++
 	}
-	e.addr, e.since, e.rtt = addr, time.Time{}, 0
 	// The tap is ahead of the engine. What it has seen of this life already
 	// must stay, but only an alive message tells that it is of this life.
-	if e.aliveAt <= e.endedAt || e.aliveAddr != addr {
+	if e.aliveAt <= e.endedAt || e.addr != addr {
 		e.rumour = rumour{}
 	}
-	e.endedAt = 0
+	e.addr, e.since, e.rtt, e.endedAt = addr, time.Time{}, 0, 0
 }
 
 // gone notes that the engine gave the member up. It returns why, failed or
@@ -149,10 +147,10 @@ func (r *roster) alive(name string, incarnation uint32, addr netip.AddrPort) boo
 		return true
 	case e.since.IsZero() && addr != e.addr:
 		return false
-	case addr == e.aliveAddr && incarnation <= e.aliveAt:
+	case addr == e.addr && incarnation <= e.aliveAt:
 		return true
 	}
-	e.aliveAt, e.aliveAddr = incarnation, addr
+	e.aliveAt, e.addr = incarnation, addr
 	if e.suspectAt < incarnation {
 		e.suspected, e.suspectAt = false, 0
 	}
