@@ -16,6 +16,7 @@ type inbox struct {
 	wake chan struct{} // holds a token while something waits
 
 	mu      sync.Mutex
+	closed  bool               // guarded by mu; what comes then is dropped
 	waiting []membership.Input // guarded by mu
 	spare   []membership.Input // guarded by mu; the last batch, to be filled again
 	dropped uint64             // guarded by mu
@@ -25,18 +26,29 @@ func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
 func (b *inbox) put(in membership.Input) {
 	b.mu.Lock()
-	b.waiting = append(b.waiting, in)
+	if !b.closed {
+		b.waiting = append(b.waiting, in)
+	}
 	b.mu.Unlock()
 	b.signal()
+}
+
+// close makes the inbox drop what comes from now on: the engine's timers
+// outlive it.
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
 }
 
 // offer is put for inputs that the network sends again anyway.
 func (b *inbox) offer(in membership.Input) {
 	b.mu.Lock()
 	full := len(b.waiting) >= maxWaiting
-	if full {
+	switch {
+	case full:
 		b.dropped++
-	} else {
+	case !b.closed:
 		b.waiting = append(b.waiting, in)
 	}
 	b.mu.Unlock()

@@ -35,7 +35,6 @@ type Node struct {
 	engine  *memberlist.Memberlist
 	tap     *tap
 	sockets *transport.Transport // nil with a Transport of the caller's
-	running atomic.Bool          // set once engine is; delegates may run before
 	bind    string
 	// fixedPort tells that the port was chosen by the operator.
 	fixedPort bool
@@ -48,23 +47,25 @@ type Node struct {
 	events *eventLog
 	user   *userQueue
 	roster *roster
-	health atomic.Int64 // the engine's health score as last told to the core
 
 	mu   sync.Mutex       // held for one drain of the inbox; nothing is called back under it
 	core *membership.Core // guarded by mu
 
-	tagsMu sync.Mutex // serialises changes of the tags
-	tags   atomic.Pointer[localTags]
+	// turn is held by UpdateTags, by Leave and for the engine's shutdown: the
+	// engine panics when it is told to leave while it shuts down, and would let
+	// an update wait in vain for packets that neither a node that left nor one
+	// that shuts down sends.
+	turn sync.Mutex
+	tags atomic.Pointer[localTags]
+	left atomic.Bool
 
-	leaveMu sync.Mutex // orders Leave before the engine's shutdown
-	left    atomic.Bool
-
-	ctx    context.Context // ends when Close begins
-	cancel context.CancelFunc
-	closed sync.Once
-	loop   sync.WaitGroup // the drain goroutine
-	opsMu  sync.RWMutex   // held for writing once, by Close, so that no operation begins after it
-	ops    sync.WaitGroup // operations of callers that use the engine
+	ctx     context.Context // ends when Close begins
+	cancel  context.CancelFunc
+	closed  sync.Once
+	loop    sync.WaitGroup // the drain goroutine
+	logging sync.WaitGroup // the goroutine that writes changes to the log
+	opsMu   sync.RWMutex   // held for writing once, by Close, so that no operation begins after it
+	ops     sync.WaitGroup // operations of callers that use the engine
 }
 
 // localTags are this node's tags with their encoding, replaced as one.
@@ -102,6 +103,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.loop.Go(n.run)
+	if n.log.Warn().Enabled() {
+		n.logging.Go(n.logChanges)
+	}
 	return n, nil
 }
 
@@ -149,7 +153,6 @@ func (n *Node) startEngine() error {
 		_ = inner.Shutdown()
 		return fmt.Errorf("cannot start the engine: %w", err)
 	}
-	n.running.Store(true)
 	return nil
 }
 
@@ -201,12 +204,16 @@ func (n *Node) allowed(addr netip.Addr) bool {
 		slices.ContainsFunc(n.cfg.AllowedNetworks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// run drains the inbox whenever something came in or the core wants to be
-// woken.
+// run drains the inbox whenever something came in, a probe was sent or the core
+// wants to be woken.
 func (n *Node) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for {
+	for health := 0; ; {
+		if score := n.engine.GetHealthScore(); score != health {
+			health = score
+			n.inbox.put(membership.Health{Score: score})
+		}
 		timer.Reset(n.drain())
 		select {
 		case <-n.inbox.wake:
@@ -244,7 +251,7 @@ func (n *Node) drainLocked() {
 		for _, in := range batch {
 			for _, effect := range n.core.Step(now, in) {
 				if changed, ok := effect.(membership.Changed); ok {
-					n.publish(changed.Change)
+					n.events.append(changed.Change)
 				}
 			}
 		}
@@ -252,9 +259,23 @@ func (n *Node) drainLocked() {
 	}
 }
 
-// publish hands a change to the watchers and writes it to the log.
-func (n *Node) publish(c membership.Change) {
-	n.events.append(c)
+// logChanges writes changes to the log, in a goroutine of its own and without a
+// lock: the writer may be slow, and may ask the node. It ends with the events.
+func (n *Node) logChanges() {
+	for w := n.events.watch(1); ; {
+		ev, err := w.Next(context.Background())
+		switch {
+		case err != nil:
+			return
+		case ev.Lost > 0:
+			n.log.Warn().Uint64("lost", ev.Lost).Msg("the log is slower than what happens; changes are missing here")
+		default:
+			n.logChange(ev.Change)
+		}
+	}
+}
+
+func (n *Node) logChange(c membership.Change) {
 	var ev *zerolog.Event
 	switch c.Kind {
 	case membership.ChangeFailed, membership.ChangeConflict, membership.ChangeCondition:

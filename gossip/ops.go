@@ -45,8 +45,8 @@ func timeoutOf(ctx context.Context) time.Duration {
 // deadline, or 10 s). Afterwards the node still answers, but can only be
 // closed. Leaving twice is no error.
 func (n *Node) Leave(ctx context.Context) error {
-	n.leaveMu.Lock()
-	defer n.leaveMu.Unlock()
+	n.turn.Lock()
+	defer n.turn.Unlock()
 	if n.left.Load() {
 		return nil
 	}
@@ -54,6 +54,8 @@ func (n *Node) Leave(ctx context.Context) error {
 		return err
 	}
 	defer n.ops.Done()
+	ctx, cancel := context.WithTimeout(ctx, timeoutOf(ctx))
+	defer cancel()
 	others := n.confidants()
 	n.left.Store(true)
 	// Gossip needs a few rounds; when it takes longer nobody is there to hear.
@@ -108,12 +110,12 @@ func (n *Node) confide(ctx context.Context, addrs []string) bool {
 // changes; when the news could not be handed on in time the tags have changed
 // here, and the others learn them by the next exchange of state.
 func (n *Node) UpdateTags(ctx context.Context, set map[string]string, remove []string) (map[string]string, error) {
+	n.turn.Lock()
+	defer n.turn.Unlock()
 	if err := n.begin(); err != nil {
 		return nil, err
 	}
 	defer n.ops.Done()
-	n.tagsMu.Lock()
-	defer n.tagsMu.Unlock()
 	tags := maps.Clone(n.tags.Load().tags)
 	if tags == nil {
 		tags = make(map[string]string)
@@ -182,15 +184,17 @@ func (n *Node) shutdown() error {
 	n.opsMu.Lock()
 	n.cancel()
 	n.opsMu.Unlock()
-	n.leaveMu.Lock() // the engine panics when it is told to leave while it shuts down
+	n.turn.Lock()
 	n.tap.finishProbes(n.cfg.ProbeInterval * time.Duration(n.cfg.AwarenessMax))
 	err := n.engine.Shutdown()
-	n.leaveMu.Unlock()
+	n.turn.Unlock()
 	n.ops.Wait()
 	n.tap.close()
 	n.loop.Wait()
+	n.inbox.close()
 	n.drain()
 	n.events.close()
+	n.logging.Wait()
 	if err != nil {
 		return fmt.Errorf("closing the node: %w", err)
 	}
