@@ -105,10 +105,10 @@ func (t *tap) close() {
 }
 
 func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
-	// A packet that the tap cannot read is the engine's to judge, but for the
-	// one kind that may make it panic.
+	// A packet that the tap cannot read is the engine's to judge, but for
+	// those that it may not survive.
 	err := t.peeker.Peek(p.Buf, func(s wire.Seen) { t.see(s, membership.SourceInbound) })
-	if errors.Is(err, wire.ErrPadded) {
+	if errors.Is(err, wire.ErrUnsafe) {
 		return nil
 	}
 	return p

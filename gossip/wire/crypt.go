@@ -20,10 +20,10 @@ var (
 	errCipherVersion = errors.New("it is not encrypted, or by a version that is unknown here")
 	errNoKey         = errors.New("no installed key opens it")
 
-	// ErrPadded: the packet was made with one of our keys, but says that its plaintext is padded. No peer of today pads,
+	// errPadded: the packet was made with one of our keys, but says that its plaintext is padded. No peer of today pads,
 	// and nothing authenticates the version: anyone who has recorded a packet can change it. The engine then takes
 	// the last byte for the length of the padding, and panics when that is longer than the packet.
-	ErrPadded = errors.New("it is encrypted by a version that is no longer used")
+	errPadded = fmt.Errorf("%w: it is encrypted by a version that is no longer used", ErrUnsafe)
 )
 
 // newAEAD returns AES-GCM whose sealed form is nonce, ciphertext, tag, as the engine sends it.
@@ -94,7 +94,7 @@ func (o *opener) open(dst, sealed, label []byte, keys [][]byte) ([]byte, error) 
 			continue
 		}
 		if sealed[0] == paddedVersion {
-			return nil, ErrPadded
+			return nil, errPadded
 		}
 		return plain, nil
 	}

@@ -203,8 +203,12 @@ func (c *cursor) skip() {
 		case first == mpStr32, first == mpBin32:
 			c.take(c.length(4))
 		case first >= mpExt8 && first <= mpExt32:
-			n := c.length(1 << (first - mpExt8))
-			c.take(n + 1) // and the extension's type
+			n := c.number(1 << (first - mpExt8))
+			if c.err == nil && n >= uint64(len(c.b)) {
+				c.fail(errOverlong)
+				return
+			}
+			c.take(int(n) + 1) // and the extension's type
 		case first == mpFloat:
 			c.take(4)
 		case first == mpDouble:

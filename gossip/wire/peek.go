@@ -136,10 +136,16 @@ func (p *Peeker) Stats() Stats {
 	return s
 }
 
+// ErrUnsafe is in the chain of an error of Peek when the engine, given that packet, could crash or ask for gigabytes.
+var ErrUnsafe = errors.New("it must not reach the engine")
+
 var (
-	errEmpty     = errors.New("it is empty")
-	errLabel     = errors.New("its label is not ours")
-	errChecksum  = errors.New("its checksum is wrong")
+	errEmpty    = errors.New("it is empty")
+	errLabel    = errors.New("its label is not ours")
+	errChecksum = errors.New("its checksum is wrong")
+	// errOverlong: the engine's decoder allocates whatever length an extension of msgpack claims, before it looks for the
+	// bytes. What claims more than there is cannot be read anyhow.
+	errOverlong  = fmt.Errorf("%w: an extension in it is cut off (%w)", ErrUnsafe, errTruncated)
 	errDepth     = errors.New("its layers are nested too deep")
 	errAlgorithm = errors.New("its compression is unknown")
 	errExpanded  = fmt.Errorf("it expands to more than %d bytes", maxExpanded)
@@ -149,7 +155,7 @@ var (
 // packet's order. It neither keeps nor changes packet.
 //
 // An error says why the packet, or some message of it, could not be read; all others have been visited then. The
-// engine's own judgement is not affected: hand the packet on as it is, unless the error is [ErrPadded].
+// engine's own judgement is not affected: hand the packet on as it is, unless the error is [ErrUnsafe].
 func (p *Peeker) Peek(packet []byte, visit func(Seen)) error {
 	p.packets.Add(1)
 	w := walk{p: p, visit: visit}
@@ -170,11 +176,11 @@ type walk struct {
 	p       *Peeker
 	visit   func(Seen)
 	scratch *scratch // taken from the pool when first needed
-	err     error    // the first
+	err     error    // the first, or one that is ErrUnsafe
 }
 
 func (w *walk) fail(err error) {
-	if w.err == nil {
+	if w.err == nil || errors.Is(err, ErrUnsafe) {
 		w.err = err
 	}
 }
@@ -201,7 +207,7 @@ func (w *walk) packet(packet []byte) {
 			switch {
 			case err == nil:
 				body = opened
-			case !w.p.plainToo || errors.Is(err, ErrPadded):
+			case !w.p.plainToo || errors.Is(err, errPadded):
 				w.fail(err)
 				return
 			}
@@ -251,6 +257,10 @@ func (w *walk) message(message []byte, depth int) {
 	case typeCompress:
 		w.compressed(body, depth+1)
 	default:
+		if Kind(kind) != User && overlong(body) {
+			w.fail(errOverlong)
+			return
+		}
 		seen, err := read(Kind(kind), body)
 		if err != nil {
 			w.fail(err)

@@ -10,6 +10,13 @@ import (
 	"net/netip"
 )
 
+// overlong tells whether an extension within the msgpack value claims to be longer than the bytes that there are.
+func overlong(body []byte) bool {
+	c := cursor{b: body}
+	c.skip()
+	return errors.Is(c.err, errOverlong)
+}
+
 // read reads the body of a message that holds no others.
 func read(kind Kind, body []byte) (Seen, error) {
 	seen := Seen{Kind: kind}
