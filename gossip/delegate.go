@@ -51,6 +51,9 @@ func checkPeer(m *memberlist.Node) error {
 		return fmt.Errorf("its meta data has %d bytes: at most %d are possible", len(m.Meta), memberlist.MetaMaxSize)
 	case !peerAddr(m).IsValid() || m.Port == 0 || peerAddr(m).Addr().IsUnspecified():
 		return fmt.Errorf("%v port %d is not an address", m.Addr, m.Port)
+	case !speaksOurs(m):
+		return fmt.Errorf("it speaks protocol %d of %d to %d, delegate protocol %d of %d to %d: this node cannot talk to that",
+			m.PCur, m.PMin, m.PMax, m.DCur, m.DMin, m.DMax)
 	}
 	return checkPeerName(m.Name)
 }
@@ -68,6 +71,15 @@ func checkPeerName(name string) error {
 		return errors.New("its name holds control characters")
 	}
 	return nil
+}
+
+// speaksOurs tells whether the member's versions fit with those of every node of
+// today. The engine looks at the versions of its whole table in each exchange
+// of state and refuses all of them for a single one that does not fit.
+func speaksOurs(m *memberlist.Node) bool {
+	protocol := m.PMin <= memberlist.ProtocolVersionMin && m.PMax >= memberlist.ProtocolVersionMax &&
+		m.PCur >= memberlist.ProtocolVersionMin && m.PCur <= memberlist.ProtocolVersionMax
+	return protocol && m.DMin == 0 && m.DCur == 0
 }
 
 func peerAddr(m *memberlist.Node) netip.AddrPort {

@@ -23,7 +23,7 @@ func TestRosterBoundsNamesThatNeverJoin(t *testing.T) {
 	n := start(t, c)
 	refused := 0
 	for i := range 100 {
-		m := &memberlist.Node{Name: fmt.Sprintf("s%d", i), Addr: []byte{127, 0, 0, 1}, Port: 9}
+		m := &memberlist.Node{Name: fmt.Sprintf("s%d", i), Addr: []byte{127, 0, 0, 1}, Port: 9, PMin: 1, PMax: 5, PCur: 2}
 		if (delegate{n}).NotifyAlive(m) != nil {
 			refused++
 		}
