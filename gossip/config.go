@@ -138,7 +138,8 @@ type Config struct {
 	// reaches the port.
 	Keyring *Keyring
 	// AcceptPlain and SendPlain let a running cluster move to encryption one
-	// node at a time: accept unencrypted messages still, and send them still.
+	// node at a time: accept unencrypted messages still, and send them still
+	// (which needs the first). What no key opens then counts as plain.
 	// Both off (the default) is the only safe state to stay in.
 	AcceptPlain bool
 	SendPlain   bool

@@ -129,6 +129,25 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	}
 }
 
+// Whoever sends plain messages must have peers that accept them, and the tap
+// reads this node's own as it reads theirs.
+func TestSendPlainNeedsAcceptPlain(t *testing.T) {
+	ring, err := NewKeyring(newKey(t, 128))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := LAN()
+	c.Keyring = ring
+	for _, tc := range []struct{ accept, send, fits bool }{
+		{false, false, true}, {true, false, true}, {true, true, true}, {false, true, false},
+	} {
+		c.AcceptPlain, c.SendPlain = tc.accept, tc.send
+		if err := c.Validate(); (err == nil) != tc.fits {
+			t.Errorf("accept %v, send %v: %v", tc.accept, tc.send, err)
+		}
+	}
+}
+
 func TestSetRefuses(t *testing.T) {
 	for _, tc := range []struct{ key, value, want string }{
 		{"probe.intervall", "1s", `"probe.intervall" is not known; did you mean "probe.interval"?`},

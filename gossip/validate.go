@@ -41,6 +41,9 @@ func (c Config) Validate() error {
 	if (c.AcceptPlain || c.SendPlain) && c.Keyring == nil {
 		errs = append(errs, errors.New("encryption.accept_plain, encryption.send_plain: they mean nothing without a keyring"))
 	}
+	if c.SendPlain && !c.AcceptPlain {
+		errs = append(errs, errors.New("encryption.send_plain: it needs encryption.accept_plain as well, for a cluster with nodes that send in plain text must accept it"))
+	}
 	return errors.Join(errs...)
 }
 
