@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -69,7 +71,7 @@ func (c *cluster) start(ctx context.Context, i int) (*agent, error) {
 		return nil, err
 	}
 	a.cmd = exec.Command(c.exe, "agent")
-	a.cmd.Env = append(os.Environ(),
+	a.cmd.Env = append(foreign(os.Environ()),
 		"HEARTBEAT_NODE_NAME="+a.name,
 		"HEARTBEAT_CLUSTER_NAME=demo",
 		"HEARTBEAT_NETWORK_BIND=127.0.0.1",
@@ -101,6 +103,12 @@ func (c *cluster) start(ctx context.Context, i int) (*agent, error) {
 	return a, nil
 }
 
+// foreign returns the variables of an environment that say nothing to an agent:
+// what the user has set for another one must not get into the demo's.
+func foreign(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool { return strings.HasPrefix(v, "HEARTBEAT_") })
+}
+
 func (a *agent) pid() int { return a.cmd.Process.Pid }
 
 // ready waits until the API answers.
@@ -127,6 +135,7 @@ func (a *agent) kill() error {
 		return fmt.Errorf("cannot kill %s: %w", a.name, err)
 	}
 	<-a.done
+	a.client.Close()
 	return nil
 }
 
