@@ -164,7 +164,7 @@ func testCompose(t *testing.T, compose []string) {
 	// holds another one for.
 	state := func(observer int, member string) (string, error) {
 		address := fmt.Sprintf("127.0.0.1:%s%d", p.ports, observer)
-		out, err := p.run(time.Minute, binary, "members", "--address", address, "--token-file", token, "--format", "table")
+		out, err := p.run(time.Minute, program, "members", "--address", address, "--token-file", token, "--format", "table")
 		for line := range strings.Lines(out) {
 			if f := strings.Fields(line); len(f) > 2 && f[0] == member {
 				return f[2], nil

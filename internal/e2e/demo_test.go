@@ -50,7 +50,7 @@ func TestDemo(t *testing.T) {
 func TestDemoCleansUpAfterCtrlC(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		tmp := t.TempDir()
-		cmd := exec.Command(binary, "demo", "--keep")
+		cmd := exec.Command(program, "demo", "--keep")
 		cmd.Env = []string{"TMPDIR=" + tmp, "PATH=" + os.Getenv("PATH")}
 		var out syncBuffer
 		cmd.Stdout, cmd.Stderr = &out, &out
@@ -74,7 +74,7 @@ func TestDemoCleansUpAfterCtrlC(t *testing.T) {
 // Even a demo that is killed outright takes its agents with it.
 func TestDemoKilled(t *testing.T) {
 	tmp := t.TempDir()
-	cmd := exec.Command(binary, "demo", "--keep")
+	cmd := exec.Command(program, "demo", "--keep")
 	cmd.Env = []string{"TMPDIR=" + tmp, "PATH=" + os.Getenv("PATH")}
 	var out syncBuffer
 	cmd.Stdout = &out

@@ -3,12 +3,17 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,11 +23,11 @@ import (
 	"heartbeat/gossip/httpapi"
 )
 
-// binary is the program under test.
-var binary = os.Getenv("HEARTBEAT_BIN")
+// program is the binary under test.
+var program = os.Getenv("HEARTBEAT_BIN")
 
 func TestMain(m *testing.M) {
-	if binary == "" {
+	if program == "" {
 		fmt.Println("SKIPPED: end-to-end tests need HEARTBEAT_BIN, the built binary; run make e2e")
 		os.Exit(0)
 	}
@@ -103,7 +108,7 @@ func newAgent(t *testing.T, name string, env ...string) *agent {
 // run starts the process without waiting for anything.
 func (a *agent) run() {
 	a.t.Helper()
-	a.cmd = exec.Command(binary, "agent")
+	a.cmd = exec.Command(program, "agent")
 	a.cmd.Env = a.env
 	a.cmd.Stdout, a.cmd.Stderr = a, a
 	if err := a.cmd.Start(); err != nil {
@@ -120,7 +125,7 @@ func (a *agent) run() {
 		_ = cmd.Process.Kill()
 		<-done
 		if a.t.Failed() {
-			a.t.Logf("--- output of %s ---\n%s", a.name, a.output())
+			a.t.Logf("--- end of the output of %s ---\n%s", a.name, a.tail())
 		}
 	})
 }
@@ -163,6 +168,87 @@ func (a *agent) signal(sig os.Signal) {
 	if err := a.cmd.Process.Signal(sig); err != nil {
 		a.t.Fatalf("signal %v to %s: %v", sig, a.name, err)
 	}
+}
+
+// running tells whether the process has not ended.
+func (a *agent) running() bool {
+	select {
+	case <-a.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// resident is the process's resident memory in bytes; 0 once it has ended.
+func (a *agent) resident() int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+			kib, _ := strconv.ParseInt(f[1], 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// metrics reads /metrics: by name with labels, as it is printed there.
+func (a *agent) metrics() map[string]float64 {
+	a.t.Helper()
+	socket := strings.TrimPrefix(a.api, "unix:")
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	resp, err := client.Get("http://localhost/metrics")
+	if err != nil {
+		a.t.Fatalf("metrics of %s: %v\n%s", a.name, err, a.tail())
+	}
+	defer resp.Body.Close()
+	all := make(map[string]float64)
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		if v, err := strconv.ParseFloat(value, 64); err == nil && name != "#" {
+			all[name] = v
+		}
+	}
+	return all
+}
+
+// eventsSince reads the events after the given one of this epoch up to the
+// newest.
+func (a *agent) eventsSince(epoch string, since uint64) []httpapi.Event {
+	a.t.Helper()
+	newest := uint64(a.metrics()["heartbeat_events_total"])
+	if newest == since {
+		return nil
+	}
+	var all []httpapi.Event
+	ctx, cancel := context.WithTimeout(a.t.Context(), time.Minute)
+	defer cancel()
+	enough := errors.New("that was the newest")
+	err := a.client.Events(ctx, httpapi.EventOptions{Since: fmt.Sprintf("%s-%d", epoch, since)}, func(ev httpapi.Event) error {
+		all = append(all, ev)
+		if ev.ID == fmt.Sprintf("%s-%d", epoch, newest) {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) {
+		a.t.Errorf("events of %s: %v", a.name, err)
+	}
+	return all
+}
+
+// tail is the end of what the process printed.
+func (a *agent) tail() string {
+	out := a.output()
+	return out[max(0, len(out)-8<<10):]
 }
 
 // stop ends the process gracefully and waits for it.
@@ -232,7 +318,7 @@ func eventually(t *testing.T, check func() error) {
 // heartbeat runs the CLI and returns its output and exit status.
 func heartbeat(t *testing.T, env []string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
