@@ -219,9 +219,23 @@ func (d delegate) MergeRemoteState(buf []byte, _ bool) {
 // AckPayload adds nothing to acks.
 func (d delegate) AckPayload() []byte { return nil }
 
-// NotifyPingComplete measures a member.
+// NotifyPingComplete measures a member, and this node's own health with it. The
+// score counts only when somebody answers: one that rises while nobody does says
+// more about them than about this node, and nothing would lower it again.
 func (d delegate) NotifyPingComplete(m *memberlist.Node, rtt time.Duration, _ []byte) {
 	d.n.roster.answered(m.Name, rtt)
+	d.n.noteHealth()
+}
+
+// noteHealth tells the core when the engine's score of its own health changed.
+func (n *Node) noteHealth() {
+	if !n.running.Load() {
+		return // the engine is still being made
+	}
+	score := int64(n.engine.GetHealthScore())
+	if n.health.Swap(score) != score {
+		n.inbox.put(membership.Health{Score: int(score)})
+	}
 }
 
 // noteLeave reports a graceful leave that the tap has heard of. The engine

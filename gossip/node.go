@@ -35,6 +35,7 @@ type Node struct {
 	engine  *memberlist.Memberlist
 	tap     *tap
 	sockets *transport.Transport // nil with a Transport of the caller's
+	running atomic.Bool          // set once engine is; delegates may run before
 	bind    string
 	// fixedPort tells that the port was chosen by the operator.
 	fixedPort bool
@@ -47,6 +48,7 @@ type Node struct {
 	events *eventLog
 	user   *userQueue
 	roster *roster
+	health atomic.Int64 // the engine's health score as last told to the core
 
 	mu   sync.Mutex       // held for one drain of the inbox; nothing is called back under it
 	core *membership.Core // guarded by mu
@@ -153,6 +155,7 @@ func (n *Node) startEngine() error {
 		_ = inner.Shutdown()
 		return fmt.Errorf("cannot start the engine: %w", err)
 	}
+	n.running.Store(true)
 	return nil
 }
 
@@ -204,16 +207,12 @@ func (n *Node) allowed(addr netip.Addr) bool {
 		slices.ContainsFunc(n.cfg.AllowedNetworks, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// run drains the inbox whenever something came in, a probe was sent or the core
-// wants to be woken.
+// run drains the inbox whenever something came in or the core wants to be
+// woken.
 func (n *Node) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for health := 0; ; {
-		if score := n.engine.GetHealthScore(); score != health {
-			health = score
-			n.inbox.put(membership.Health{Score: score})
-		}
+	for {
 		timer.Reset(n.drain())
 		select {
 		case <-n.inbox.wake:

@@ -139,7 +139,6 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 	case wire.Ping:
 		if source == membership.SourceOutbound {
 			t.noteProbe(s.SeqNo)
-			n.inbox.signal() // the last probe has changed the engine's score of its own health
 		}
 	}
 }
