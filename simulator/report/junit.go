@@ -21,6 +21,7 @@ type (
 	junitSuite struct {
 		Name string `xml:"name,attr"`
 		junitCounts
+		Skipped    int             `xml:"skipped,attr"`
 		Timestamp  string          `xml:"timestamp,attr"`
 		Hostname   string          `xml:"hostname,attr"`
 		Properties []junitProperty `xml:"properties>property"`
@@ -32,7 +33,6 @@ type (
 		Tests    int    `xml:"tests,attr"`
 		Failures int    `xml:"failures,attr"`
 		Errors   int    `xml:"errors,attr"`
-		Skipped  int    `xml:"skipped,attr"`
 		Time     string `xml:"time,attr"`
 	}
 	junitProperty struct {

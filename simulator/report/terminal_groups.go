@@ -60,7 +60,7 @@ func armVerdict(r *result.Result) string {
 
 // keyFigure is one column of the tables that put results beside each other.
 type keyFigure struct {
-	title string
+	title, long, unit string
 	// value is false when the runs have none.
 	value func(*oracle.Summary) (e oracle.Estimate, ok bool)
 }
@@ -76,13 +76,13 @@ func (k keyFigure) text(s *oracle.Summary) string {
 const keyFigureNote = "det: seconds from a crash to every observer's verdict; false: false alarms a run; right: seconds until all views are right (median); UDP, TCP: bytes a node sends a second"
 
 var keyFigures = []keyFigure{
-	{"det p50", timeFigure("detection", func(t *oracle.TimeSummary) oracle.Estimate { return t.P50 })},
-	{"det p99", timeFigure("detection", func(t *oracle.TimeSummary) oracle.Estimate { return t.P99 })},
-	{"false", countFigure("false_alarms")},
-	{"suspicions", countFigure("suspicions")},
-	{"right", timeFigure("settled", func(t *oracle.TimeSummary) oracle.Estimate { return t.P50 })},
-	{"UDP B/s", levelFigure("udp_bytes_out")},
-	{"TCP B/s", levelFigure("tcp_bytes_out")},
+	{"det p50", "Detection, median", "seconds", timeFigure("detection", func(t *oracle.TimeSummary) oracle.Estimate { return t.P50 })},
+	{"det p99", "Detection, 99th percentile", "seconds", timeFigure("detection", func(t *oracle.TimeSummary) oracle.Estimate { return t.P99 })},
+	{"false", "False alarms a run", "a run", countFigure("false_alarms")},
+	{"suspicions", "Suspicions a run", "a run", countFigure("suspicions")},
+	{"right", "Until all views are right, median", "seconds", timeFigure("settled", func(t *oracle.TimeSummary) oracle.Estimate { return t.P50 })},
+	{"UDP B/s", "Sent by a node, UDP", "bytes a second", levelFigure("udp_bytes_out")},
+	{"TCP B/s", "Sent by a node, TCP", "bytes a second", levelFigure("tcp_bytes_out")},
 }
 
 func timeFigure(name string, of func(*oracle.TimeSummary) oracle.Estimate) func(*oracle.Summary) (oracle.Estimate, bool) {
