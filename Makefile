@@ -52,6 +52,21 @@ fuzz: ## every fuzz target for FUZZTIME each
 bench: ## benchmarks beside the code
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+# The seeds of simulate-suite.
+SEEDS ?= 1-50
+
+.PHONY: simulate-suite
+simulate-suite: build ## every built-in scenario with many seeds (SEEDS), reports in reports/
+	@failed=; for s in $$($(BIN) simulate list -o names); do \
+		echo "== $$s"; mkdir -p reports/$$s; \
+		nice $(BIN) simulate run $$s --seeds $(SEEDS) --out reports/$$s >reports/$$s/summary.txt || failed="$$failed $$s"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "not as expected:$$failed; see reports/"; exit 1; fi
+
+.PHONY: simulate-validate
+simulate-validate: ## hold the simulator's engine against theory (about an hour), figures in docs/figures/
+	nice $(GO) test ./simulator -count=1 -run TestEngineAgainstTheory -validate -v -timeout 6h
+
 .PHONY: compare-serf
 compare-serf: build ## memory and CPU of our agent beside Serf's, in one run
 	scripts/compare-serf.sh $(BIN)

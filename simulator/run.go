@@ -211,8 +211,11 @@ func runSeed(ctx context.Context, e *Experiment, seed uint64, opts Options) (ora
 	return run, err
 }
 
+// TraceSuffix is what the names of traces end with.
+const TraceSuffix = ".trace.jsonl"
+
 // TraceName is the file name of a seed's trace.
-func TraceName(seed uint64) string { return fmt.Sprintf("seed-%d.trace.jsonl", seed) }
+func TraceName(seed uint64) string { return fmt.Sprintf("seed-%d%s", seed, TraceSuffix) }
 
 func play(ctx context.Context, e *Experiment, j job, opts Options, passed func(time.Duration)) (run oracle.RunResult, err error) {
 	if len(opts.Child) > 0 {

@@ -61,6 +61,20 @@ func combinations(params []result.Parameter) ([][]string, error) {
 	return points, nil
 }
 
+// ParseParameters reads the parameters of a sweep, each as ParseParameter does.
+func ParseParameters(texts []string) ([]result.Parameter, error) {
+	var params []result.Parameter
+	for _, text := range texts {
+		p, err := ParseParameter(text)
+		if err != nil {
+			return nil, err
+		}
+		params = append(params, p)
+	}
+	_, err := combinations(params)
+	return params, err
+}
+
 // ParseParameter reads key=v1,v2,v3 and key=a..b/step. A range has both ends
 // when the steps meet the second; its numbers may be plain (10..50/10), shares
 // (0%..5%/1%) or durations (100ms..500ms/100ms). Any key goes that an

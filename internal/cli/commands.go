@@ -18,6 +18,7 @@ func (a *app) commands() []*cli.Command {
 		a.keysVerb(),
 		a.healthVerb(),
 		a.demoVerb(),
+		a.simulateVerb(),
 		a.configVerb(),
 		a.keygenVerb(),
 		a.versionVerb(),

@@ -150,6 +150,8 @@ func (a *app) arguments(ctx context.Context, inv *invocation) []string {
 		return nil
 	case c.Name == "completion":
 		return shells
+	case c.ArgsUsage == scenarioArg:
+		return scenarioNames()
 	case inv.path[0].Category != categoryAsk:
 		return nil
 	}

@@ -23,11 +23,13 @@ const (
 
 // exitCodesTopic is `heartbeat help exit-codes` and a section of docs/cli.md.
 const exitCodesTopic = `0    done; also a stream (events, monitor, members --watch) that was ended with Ctrl-C
-1    the operation failed, or "health" found the agent unwell
-2    the command line or the configuration is wrong; nothing was done
+1    the operation failed, "health" found the agent unwell, or what a simulated scenario expects
+     does not hold
+2    the command line, the configuration or the scenario is wrong, and nothing was done; or this
+     machine cannot run the simulation
 3    no agent answers at the address
 4    the agent refuses: the token or the certificate is missing or wrong
-5    no such member (or no such key)
+5    no such member (or no such key, or no such node in a trace)
 130  interrupted with Ctrl-C before it was done
 `
 

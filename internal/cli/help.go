@@ -95,6 +95,9 @@ func (a *app) commandHelp(path []*cli.Command) string {
 	}
 	var rows [][2]string
 	for _, sub := range c.Subcommands {
+		if sub.Hidden {
+			continue
+		}
 		rows = append(rows, [2]string{strings.TrimSpace(sub.Name + " " + sub.ArgsUsage), sub.Usage})
 	}
 	writeSection(&b, "Subcommands", rows)

@@ -34,6 +34,13 @@ func (f *Fraction) parseText(text string) error {
 	return nil
 }
 
+// ParseFraction reads a share as in a file.
+func ParseFraction(text string) (Fraction, error) {
+	var f Fraction
+	err := f.parseText(text)
+	return f, err
+}
+
 // String writes the share as a percentage.
 func (f Fraction) String() string {
 	return strconv.FormatFloat(math.Round(float64(f)*100*1e9)/1e9, 'f', -1, 64) + "%"
@@ -178,6 +185,18 @@ func (s Seeds) String() string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// ParseSeeds reads seeds from one text: numbers and ranges such as 1-50,
+// separated by commas.
+func ParseSeeds(text string) (Seeds, error) {
+	var s Seeds
+	for part := range strings.SplitSeq(text, ",") {
+		if err := s.add(strings.TrimSpace(part)); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // add appends what one text says, and refuses seeds that are there already: their runs would count twice.

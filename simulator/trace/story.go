@@ -1,12 +1,16 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
 )
+
+// ErrNothing is wrapped by Story's error when a trace says nothing about a node.
+var ErrNothing = errors.New("nothing in the trace is about")
 
 // Story prints what happened to one node, and what it did to others, in the
 // order of time. Lines of one kind that follow each other are told as one.
@@ -23,7 +27,7 @@ func Story(w io.Writer, r io.Reader, node string) error {
 	case s.err != nil:
 		return s.err
 	case !s.told:
-		return fmt.Errorf("nothing in the trace is about %s", node)
+		return fmt.Errorf("%w %s", ErrNothing, node)
 	}
 	return nil
 }

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"heartbeat/simulator"
+	"heartbeat/simulator/report"
+)
+
+func (a *app) simulateCompareVerb() *cli.Command {
+	return &cli.Command{
+		Name: "compare", Usage: "run a scenario with the same seeds under several settings, and say what really differs", ArgsUsage: scenarioArg,
+		Description: "The first --arm is the one that the others are compared with; a single one is\n" +
+			"compared with the scenario as it is. Known by name are swim (SWIM without\n" +
+			"Lifeguard) and memberlist. Take at least 20 seeds: with few, no difference that is\n" +
+			"not huge can be told from chance. The exit code is 0 when all was run.",
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "arm",
+				Usage: "an `ARM`: LABEL:KEY=VALUE,KEY=VALUE, or swim, or memberlist (repeatable)"},
+			seedsFlag(), overrideFlag(),
+		}, runFlags("comparison.json and report.html")...),
+		Action: a.simulateCompare,
+	}
+}
+
+func (a *app) simulateCompare(c *cli.Context) error {
+	if !c.IsSet("arm") {
+		return usagef("--arm is missing: say what to compare, such as --arm swim or --arm fast:probe.interval=500ms")
+	}
+	var arms []simulator.Arm
+	for _, text := range c.StringSlice("arm") {
+		arm, err := simulator.ParseArm(text)
+		if err != nil {
+			return usagef("--arm: %w", err)
+		}
+		arms = append(arms, arm)
+	}
+	if len(arms) == 1 {
+		arms = []simulator.Arm{simulator.AsItIs(), arms[0]}
+	}
+	e, err := loadExperiment(c)
+	if err != nil {
+		return err
+	}
+	seeds := e.Scenario.Seeds
+	s, err := a.newSimulation(c, seeds, len(arms)*seeds.Len(), e.Scenario.End())
+	if err != nil {
+		return err
+	}
+	comparison, err := simulator.Compare(c.Context, e, arms, s.opts)
+	if err = s.finish(err); comparison == nil {
+		return cannotRun(err)
+	}
+	return s.end(c.Context, "the comparison", err, documents{
+		terminal: func(w io.Writer) error { return report.TerminalComparison(w, comparison, s.report) },
+		name:     "comparison.json", json: comparison.Write,
+		html: func(w io.Writer) error { return report.HTMLComparison(w, comparison) },
+	})
+}

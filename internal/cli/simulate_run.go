@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"heartbeat/simulator"
+	"heartbeat/simulator/oracle"
+	"heartbeat/simulator/report"
+)
+
+func (a *app) simulateRunVerb() *cli.Command {
+	return &cli.Command{
+		Name: "run", Usage: "run a scenario with each of its seeds, and say whether what it expects holds", ArgsUsage: scenarioArg,
+		Description: "Runs are statistical: a seed fixes the faults, the network and who is hit, not the\n" +
+			"order of goroutines. Ctrl-C ends with a report of the runs that are finished.",
+		Flags: append([]cli.Flag{
+			seedsFlag(), overrideFlag(),
+			&cli.BoolFlag{Name: "trace", Usage: "with --out, keep a trace of each run for `simulate explain`; with one seed it is kept anyway"},
+		}, runFlags("result.json, report.html, junit.xml and traces")...),
+		Action: a.simulateRun,
+	}
+}
+
+func (a *app) simulateRun(c *cli.Context) error {
+	if c.Bool("trace") && !c.IsSet("out") {
+		return usagef("--trace needs a place for the traces: give --out DIR")
+	}
+	e, err := loadExperiment(c)
+	if err != nil {
+		return err
+	}
+	seeds := e.Scenario.Seeds
+	s, err := a.newSimulation(c, seeds, seeds.Len(), e.Scenario.End())
+	if err != nil {
+		return err
+	}
+	if s.out != "" && (c.Bool("trace") || seeds.Len() == 1) {
+		s.opts.TraceDir = s.out
+		s.report.Explain = func(seed uint64, node string) string {
+			return fmt.Sprintf("heartbeat simulate explain %s --seed %d --node %s", quoted(s.out), seed, node)
+		}
+	}
+	res, err := simulator.Run(c.Context, e, s.opts)
+	if err = s.finish(err); res == nil {
+		return cannotRun(err)
+	}
+	err = s.end(c.Context, "the run", errors.Join(err, s.write("junit.xml", func(w io.Writer) error { return report.JUnit(w, res) })), documents{
+		terminal: func(w io.Writer) error { return report.Terminal(w, res, s.report) },
+		name:     resultFile, json: res.Write,
+		html: func(w io.Writer) error { return report.HTML(w, res) },
+	})
+	if err != nil {
+		return err
+	}
+	return notKept(res.Scenario.Name, res.Checks, res.Summary.BrokenOff)
+}
+
+// notKept is the failure of expectations that do not hold.
+func notKept(name string, checks []oracle.Outcome, brokenOff int) error {
+	broken := 0
+	for _, check := range checks {
+		if !check.Holds {
+			broken++
+		}
+	}
+	switch {
+	case brokenOff > 0:
+		return &failure{code: exitFailed, err: fmt.Errorf("%s of %s broken off", plural(brokenOff, "run"), name)}
+	case broken > 0:
+		return &failure{code: exitFailed, err: fmt.Errorf("%d of %s of %s not kept", broken, plural(len(checks), "expectation"), name)}
+	}
+	return nil
+}
