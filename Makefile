@@ -10,7 +10,7 @@ COMPOSE ?= $(shell if docker compose version >/dev/null 2>&1; then echo docker c
 # More flags for every go test, such as -v or -p 1.
 TESTFLAGS ?=
 # The packages below cmd/heartbeat are here.
-INTERNAL := $(wildcard cmd/heartbeat/internal internal)
+INTERNAL := cmd/heartbeat/internal
 
 .PHONY: help
 help: ## list the commands

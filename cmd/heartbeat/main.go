@@ -8,7 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"heartbeat/internal/cli"
+	"heartbeat/cmd/heartbeat/internal/cli"
 )
 
 func main() {

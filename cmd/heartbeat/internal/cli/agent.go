@@ -6,8 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"heartbeat/internal/agent"
-	"heartbeat/internal/config"
+	"heartbeat/cmd/heartbeat/internal/agent"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 func (a *app) agentVerb() *cli.Command {

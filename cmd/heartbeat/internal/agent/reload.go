@@ -9,7 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"heartbeat/internal/config"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 // reload takes over what can change while the agent runs: the settings that the

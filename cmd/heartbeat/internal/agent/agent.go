@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/signal"
@@ -19,7 +20,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"heartbeat/gossip"
-	"heartbeat/internal/config"
+	"heartbeat/gossip/transport"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 // Options are what an agent is run with.
@@ -112,6 +114,9 @@ func (a *agent) start(ctx context.Context) error {
 	cfg.Logger = a.log
 	if s.KeyringPath != "" {
 		ring, err := gossip.LoadKeyring(s.KeyringPath)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; copy the file from another node, or make the cluster's first one with heartbeat keygen --keyring FILE", err)
+		}
 		if err != nil {
 			return s.Blame("encryption.keyring", err)
 		}
@@ -152,8 +157,11 @@ func (a *agent) start(ctx context.Context) error {
 
 // explainStart adds to an error of the node's start what to do about it.
 func explainStart(s *config.Settings, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
 		return s.Blame("network.port", fmt.Errorf("%w; end that process, or give this agent another network.port (0 takes a free one) or network.bind", err))
+	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, transport.ErrNoInterface):
+		return s.Blame("network.bind", fmt.Errorf("%w; set network.bind to an address or interface of this machine, and network.advertise to what others reach it by", err))
 	}
 	return fmt.Errorf("cannot start the node: %w", err)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Set by the linker in a release:
-// -ldflags "-X heartbeat/internal/cli.version=v1.2.3 -X heartbeat/internal/cli.commit=abc".
+// -ldflags "-X heartbeat/cmd/heartbeat/internal/cli.version=v1.2.3 -X heartbeat/internal/cli.commit=abc".
 var version, commit string
 
 // build says what this binary was made of.

@@ -106,9 +106,9 @@ func newAgent(t *testing.T, name string, env ...string) *agent {
 }
 
 // run starts the process without waiting for anything.
-func (a *agent) run() {
+func (a *agent) run(args ...string) {
 	a.t.Helper()
-	a.cmd = exec.Command(program, "agent")
+	a.cmd = exec.Command(program, append([]string{"agent"}, args...)...)
 	a.cmd.Env = a.env
 	a.cmd.Stdout, a.cmd.Stderr = a, a
 	if err := a.cmd.Start(); err != nil {
@@ -149,9 +149,9 @@ func (a *agent) start() *httpapi.Info {
 
 // fails runs the process to its end, which must be a failure, and returns what
 // it printed.
-func (a *agent) fails() string {
+func (a *agent) fails(args ...string) string {
 	a.t.Helper()
-	a.run()
+	a.run(args...)
 	select {
 	case <-a.done:
 	case <-time.After(60 * time.Second):

@@ -12,8 +12,8 @@ import (
 // Run with -update after a change of the table or of the sample.
 func TestDocumentsAreInStep(t *testing.T) {
 	for path, want := range map[string]string{
-		"../../docs/heartbeat.yaml":   string(Sample()),
-		"../../docs/configuration.md": reference(t),
+		"../../../../docs/heartbeat.yaml":   string(Sample()),
+		"../../../../docs/configuration.md": reference(t),
 	} {
 		if *update {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
@@ -25,7 +25,7 @@ func TestDocumentsAreInStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, string(got)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s\nrun go test ./internal/config -update", path, diff)
+			t.Errorf("%s (-want +got):\n%s\nrun go test ./cmd/heartbeat/internal/config -update", path, diff)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func reference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Settings of the agent
 
-<!-- Made from the table of settings by: go test ./internal/config -update -->
+<!-- Made from the table of settings by: go test ./cmd/heartbeat/internal/config -update -->
 
 Each setting can be given in four places; the later ones count over the
 earlier ones:

@@ -11,7 +11,7 @@ import (
 	"syscall"
 
 	"heartbeat/gossip/httpapi"
-	"heartbeat/internal/config"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 // secrets are what the API's settings name files of.

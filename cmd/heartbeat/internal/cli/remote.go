@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"heartbeat/gossip/httpapi"
-	"heartbeat/internal/config"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 // Names of the global flags.

@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"heartbeat/gossip/httpapi"
-	"heartbeat/internal/demo"
+	"heartbeat/cmd/heartbeat/internal/demo"
 )
 
 func (a *app) demoVerb() *cli.Command {

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"heartbeat/gossip/httpapi"
-	"heartbeat/internal/config"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 // childVariable makes the test binary an agent: its value is the file to run

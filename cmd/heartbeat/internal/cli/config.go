@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"heartbeat/internal/config"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 func (a *app) configVerb() *cli.Command {

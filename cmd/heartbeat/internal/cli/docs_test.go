@@ -13,10 +13,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-var docPath = filepath.Join("..", "..", "docs", "cli.md")
+var docPath = filepath.Join("..", "..", "..", "..", "docs", "cli.md")
 
 // docMarker stands before the part of docs/cli.md that -update writes.
-const docMarker = "<!-- From here on generated: go test ./internal/cli -run TestReference -update -->\n"
+const docMarker = "<!-- From here on generated: go test ./cmd/heartbeat/internal/cli -run TestReference -update -->\n"
 
 // TestReference keeps docs/cli.md equal to what --help says.
 func TestReference(t *testing.T) {

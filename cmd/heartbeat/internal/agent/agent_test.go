@@ -10,7 +10,7 @@ import (
 
 	"heartbeat/gossip"
 	"heartbeat/gossip/httpapi"
-	"heartbeat/internal/config"
+	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 func TestAgentsFormAClusterAndLeaveByTheAPI(t *testing.T) {
