@@ -18,6 +18,9 @@ type candidate struct {
 	bridge    bool // it belongs to a bridge of containers or virtual machines, which other machines cannot reach
 }
 
+// ErrNoInterface is in the chain of New's error when Config.Bind names no interface.
+var ErrNoInterface = errors.New("neither an IP address nor an interface of this machine")
+
 // bindAddr turns Config.Bind into an address: an IP or the name of an interface.
 func bindAddr(bind string) (netip.Addr, error) {
 	if addr, err := netip.ParseAddr(bind); err == nil {
@@ -25,8 +28,7 @@ func bindAddr(bind string) (netip.Addr, error) {
 	}
 	iface, err := net.InterfaceByName(bind)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("cannot listen on %q: it is neither an IP address nor an interface of this machine, which has %s",
-			bind, interfaceNames())
+		return netip.Addr{}, fmt.Errorf("cannot listen on %q: it is %w, which has %s", bind, ErrNoInterface, interfaceNames())
 	}
 	list, err := addrsOf(*iface)
 	if err != nil {
