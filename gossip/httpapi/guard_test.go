@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -211,7 +210,7 @@ func TestOpenAreOnlyHealthAndReadiness(t *testing.T) {
 	for _, path := range []string{"/healthz/", "/healthz/../v1/info", "//healthz", "/HEALTHZ", "/v1/info?x=/healthz", "/healthz%2f"} {
 		r := httptest.NewRequest("GET", path, nil)
 		if p := g.check(r); p == nil {
-			t.Error(fmt.Sprintf("%s needs no token", path))
+			t.Errorf("%s needs no token", path)
 		}
 	}
 }

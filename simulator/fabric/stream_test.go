@@ -169,9 +169,9 @@ func TestDeadlines(t *testing.T) {
 	pair(t, fabric.Link{Delay: 10 * ms}, func(t *testing.T, n *fabric.Network, a, b *fabric.Endpoint) {
 		conn, far := dialled(t, a, b)
 		begin := time.Now()
-		read := func() (error, time.Duration) {
+		read := func() (time.Duration, error) {
 			_, err := conn.Read(make([]byte, 1))
-			return err, time.Since(begin)
+			return time.Since(begin), err
 		}
 		set := func(err error) {
 			if err != nil {
@@ -179,10 +179,10 @@ func TestDeadlines(t *testing.T) {
 			}
 		}
 		set(conn.SetReadDeadline(begin.Add(time.Second)))
-		if err, at := read(); !timedOut(err) || at != time.Second {
+		if at, err := read(); !timedOut(err) || at != time.Second {
 			t.Errorf("%v at %v", err, at)
 		}
-		if err, at := read(); !timedOut(err) || at != time.Second {
+		if at, err := read(); !timedOut(err) || at != time.Second {
 			t.Errorf("a passed deadline stays: %v at %v", err, at)
 		}
 		set(conn.SetDeadline(begin.Add(5 * time.Second)))
@@ -190,7 +190,7 @@ func TestDeadlines(t *testing.T) {
 			time.Sleep(time.Second) // it is 2 s
 			set(conn.SetReadDeadline(begin.Add(3 * time.Second)))
 		}()
-		if err, at := read(); !timedOut(err) || at != 3*time.Second {
+		if at, err := read(); !timedOut(err) || at != 3*time.Second {
 			t.Errorf("a deadline drawn in during the read: %v at %v", err, at)
 		}
 		set(conn.SetReadDeadline(time.Time{}))
@@ -198,7 +198,7 @@ func TestDeadlines(t *testing.T) {
 			time.Sleep(time.Hour)
 			_, _ = far.Write([]byte("x"))
 		}()
-		if err, at := read(); err != nil || at < time.Hour {
+		if at, err := read(); err != nil || at < time.Hour {
 			t.Errorf("without a deadline: %v at %v", err, at)
 		}
 		if _, err := conn.Write([]byte("x")); !timedOut(err) {
