@@ -26,6 +26,8 @@ type axis struct {
 	Percent bool `json:"percent,omitempty"`
 	// Categories, when not empty, are the names of the values 0, 1, ...
 	Categories []string `json:"categories,omitempty"`
+	// Ticks, when not empty, are the values named on a logarithmic axis.
+	Ticks []float64 `json:"ticks,omitempty"`
 }
 
 // series is one line.

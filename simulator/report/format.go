@@ -59,9 +59,6 @@ func interval(e oracle.Estimate) string {
 	return "[" + figure(e.Low) + ", " + high + "]"
 }
 
-// estimated writes a number with its interval.
-func estimated(e oracle.Estimate) string { return figure(e.Value) + " " + interval(e) }
-
 // percent writes a share.
 func percent(share oracle.Number) string { return figure(share*100) + " %" }
 

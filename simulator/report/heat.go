@@ -62,6 +62,9 @@ func runView(run *oracle.RunResult) heatView {
 		v.Rows = append(v.Rows, heatLine{Node: r.Node, Steps: shares(r, h.Buckets, stops)})
 	}
 	for _, b := range run.Bands {
+		if len(b.Spans) == 0 {
+			continue
+		}
 		band := heatBand{Kind: b.Kind, Text: b.Text, Nodes: b.Nodes}
 		for _, s := range b.Spans {
 			band.Spans = append(band.Spans, [2]float64{float64(s[0]), float64(s[1])})
@@ -265,7 +268,7 @@ func heatOf(runs []oracle.RunResult) *heatData {
 func runViews(runs []oracle.RunResult) []heatView {
 	var views []heatView
 	for i := range runs {
-		if runs[i].BrokenOff == "" && runs[i].Heat.Buckets > 0 {
+		if runs[i].BrokenOff == "" && runs[i].Heat.Buckets > 0 && runs[i].Heat.Bucket > 0 {
 			views = append(views, runView(&runs[i]))
 		}
 	}

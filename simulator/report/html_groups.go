@@ -24,7 +24,7 @@ func HTMLComparison(w io.Writer, c *result.Comparison) error {
 		p.armTable(c.Arms)
 		p.Data.Heat = armHeat(c.Arms)
 		p.heat("Who was held failed, and when: the means")
-		p.setup(first)
+		p.setup("What was run: the first arm", first)
 	}
 	return p.write(w)
 }
@@ -138,7 +138,8 @@ func HTMLSweep(w io.Writer, s *result.Sweep) error {
 		for _, v := range s.Parameters {
 			varied = append(varied, v.Key)
 		}
-		p.Title, p.Description, p.About = first.Scenario.Name+" over "+strings.Join(varied, " and "), first.Scenario.Description, about(first)[:1]
+		p.Title, p.Description = first.Scenario.Name+" over "+strings.Join(varied, " and "), first.Scenario.Description
+		p.About = []string{sweepText(s)}
 		var parts []part
 		for i, k := range keyFigures {
 			if c, ok := sweepChart(s, k); ok {
@@ -151,7 +152,7 @@ func HTMLSweep(w io.Writer, s *result.Sweep) error {
 		p.armTable(s.Points)
 		p.Data.Heat = armHeat(s.Points)
 		p.heat("Who was held failed, and when: the mean of each point")
-		p.setup(first)
+		p.setup("What was run: the first point", first)
 	}
 	return p.write(w)
 }
@@ -166,8 +167,12 @@ func sweepChart(s *result.Sweep, k keyFigure) (c chart, ok bool) {
 		line := series{Name: otherValues(s.Parameters, &chunk[0]), Points: []point{}}
 		for x := range chunk {
 			e, has := k.value(&chunk[x].Result.Summary)
-			if has && !e.Value.Never() {
-				line.Points = append(line.Points, point{oracle.Number(x), e.Value, e.Low, e.High})
+			if has {
+				p := point{oracle.Number(x), e.Value}
+				if e.Low > 0 || !e.High.Never() {
+					p = append(p, e.Low, e.High)
+				}
+				line.Points = append(line.Points, p)
 			}
 		}
 		if len(line.Points) > 0 {
@@ -207,7 +212,7 @@ func HTMLLoadCurve(w io.Writer, c *result.LoadCurve) error {
 	}
 	p.Sections = []section{
 		{ID: "messages", Title: "Messages", Parts: []part{p.chart("messages", messages)}},
-		{ID: "bytes", Title: "Bytes", Parts: []part{p.chart("bytes", bytes), {Text: "The baselines' messages are counted with the size of a mean UDP packet measured at the same number of nodes."}}},
+		{ID: "bytes", Title: "Bytes", Parts: []part{p.chart("bytes", bytes), {Text: "The baselines' messages are counted with the size of a mean UDP packet measured at the same number of nodes. What is 0 has no place on a logarithmic scale."}}},
 		{ID: "table", Title: "All figures", Parts: []part{{Table: t}}},
 	}
 	return p.write(w)
@@ -229,6 +234,11 @@ func loadCharts(c *result.LoadCurve) (messages, bytes chart) {
 		return q.UDP.BytesOut / q.UDP.PacketsOut
 	}
 	nodes := axis{Label: "nodes", Log: true}
+	if len(c.Points) <= 12 {
+		for i := range c.Points {
+			nodes.Ticks = append(nodes.Ticks, float64(c.Points[i].Nodes))
+		}
+	}
 	messages = chart{Title: "Messages that a node sends a second", X: nodes, Y: axis{Label: "messages a second", Log: true, Toggle: true}, Lines: []series{
 		line("UDP and TCP, measured", false, func(q *result.LoadPoint) oracle.Number { return q.MessagesPerNode }),
 		line("UDP packets, measured", false, func(q *result.LoadPoint) oracle.Number { return q.UDP.PacketsOut }),

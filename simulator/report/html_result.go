@@ -34,7 +34,7 @@ func HTML(w io.Writer, r *result.Result) error {
 		p.load(&r.Summary)
 	}
 	p.runs(r)
-	p.setup(r)
+	p.setup("What was run", r)
 	return p.write(w)
 }
 
@@ -90,7 +90,7 @@ func resultCards(r *result.Result) []card {
 	if c, ok := countOf(s, "suspicions"); ok {
 		cards = append(cards, card{Label: "Suspicions", Value: figure(c.PerRun.Value), Unit: "a run", Note: "95 %: " + interval(c.PerRun)})
 	}
-	for _, l := range []struct{ label, name string }{{"Sent by a node, UDP", "udp_bytes_out"}, {"Sent by a node, TCP", "tcp_bytes_out"}} {
+	for _, l := range []struct{ label, name string }{{"UDP per node", "udp_bytes_out"}, {"TCP per node", "tcp_bytes_out"}} {
 		if v, ok := levelOf(s, l.name); ok {
 			cards = append(cards, card{Label: l.label, Value: figure(v.Median.Value), Unit: "B/s", Note: fmt.Sprintf("%s to %s", figure(v.Least), figure(v.Most))})
 		}
@@ -144,7 +144,7 @@ func (p *page) detection(r *result.Result) {
 
 func (p *page) verdicts(r *result.Result) {
 	rows, late := classRows(r.Runs)
-	t := &grid{Caption: "Verdicts of all runs, by class and by how the observer was", Head: []string{"", "all", "healthy observer", "frozen observer", "cut off"}}
+	t := &grid{Caption: "Verdicts of all runs, by class and by how the observer was", Head: []string{"", "all", "healthy", "frozen", "cut off"}}
 	for _, c := range rows {
 		line := row(c.Name, count(c.Sum()), count(c.Healthy), count(c.Frozen), count(c.CutOff))
 		if c.False && c.Sum() > 0 {
@@ -158,12 +158,12 @@ func (p *page) verdicts(r *result.Result) {
 			events.Rows = append(events.Rows, metricRow(name, figure(c.PerRun.Value), interval(c.PerRun), count(c.Most), count(c.Total)))
 		}
 	}
-	if late > 0 {
-		t.Caption += fmt.Sprintf(". %s of the true and justified came after their cause was over", count(late))
-	}
 	parts := []part{{Table: t, Half: true}, {Table: events, Half: true}}
+	if late > 0 {
+		parts = append(parts, part{Text: fmt.Sprintf("%s of the true and justified verdicts came after their cause was over.", count(late))})
+	}
 	if worst := worstRuns(r.Runs, 10); len(worst) > 0 {
-		parts = append(parts, part{Table: examples(worst)})
+		parts = append(parts, part{Table: examples(worst)}, part{Text: "Where a trace was kept, heartbeat simulate explain tells the story of a node."})
 	}
 	p.Sections = append(p.Sections, section{ID: "verdicts", Title: "Verdicts", Parts: parts})
 }
@@ -261,8 +261,8 @@ func (p *page) runs(r *result.Result) {
 }
 
 // setup says what was run, and with which settings.
-func (p *page) setup(r *result.Result) {
-	s := section{ID: "setup", Title: "What was run"}
+func (p *page) setup(title string, r *result.Result) {
+	s := section{ID: "setup", Title: title}
 	if r.Scenario.Words != "" {
 		s.Parts = append(s.Parts, part{Pre: r.Scenario.Words})
 	}

@@ -98,10 +98,7 @@ func TestHTMLIsSelfContained(t *testing.T) {
 	for name, write := range pages(t) {
 		t.Run(name, func(t *testing.T) {
 			text := render(t, write)
-			var got []string
-			for _, tag := range tags.FindAllString(text, -1) {
-				got = append(got, tag)
-			}
+			got := tags.FindAllString(text, -1)
 			want := []string{`<link rel="icon" href="data:,">`, `<script type="application/json" id="data">`, `<script>`}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("elements that could load or run something (-want +got):\n%s", diff)
@@ -131,8 +128,11 @@ func TestHTMLEscapes(t *testing.T) {
 	if err := json.Unmarshal(block(t, text), &d); err != nil {
 		t.Fatal(err)
 	}
-	if got := d.Heat.Views[0].Rows[0].Node; got != attack {
-		t.Errorf("the data have %q for %q", got, attack)
+	if got, want := d.Heat.Views[0].Rows[0].Node, strings.ReplaceAll(attack, "\u202e", "\ufffd"); got != want {
+		t.Errorf("the data have %q, want %q", got, want)
+	}
+	if strings.ContainsAny(text, "\u202e\x1b\x00\r") {
+		t.Error("there are characters that reverse text, or control it")
 	}
 }
 
@@ -277,8 +277,10 @@ func FuzzHTML(f *testing.F) {
 		if err := errors.Join(Terminal(&terminal, r, Options{}), JUnit(io.Discard, r)); err != nil {
 			t.Error(err)
 		}
-		if bytes.ContainsAny(terminal.Bytes(), "\x1b\r\x07\u202e") {
-			t.Error("control characters reach the terminal")
+		for format, text := range map[string]string{"page": page, "terminal report": terminal.String()} {
+			if strings.ContainsAny(text, "\x1b\r\x07\u202e") {
+				t.Errorf("control characters reach the %s", format)
+			}
 		}
 	})
 }

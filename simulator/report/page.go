@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"unicode"
 )
 
 //go:embed assets
@@ -168,8 +170,26 @@ func (p *page) write(w io.Writer) error {
 		page: p, Style: template.CSS(pageStyle), Script: template.JS(pageScript), JSON: template.JS(block),
 		Policy: "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '" + scriptHash + "'; base-uri 'none'; form-action 'none'",
 	}
-	if err := pageTemplate.Execute(w, view); err != nil {
+	var text bytes.Buffer
+	if err := pageTemplate.Execute(&text, view); err != nil {
+		return fmt.Errorf("render the HTML report: %w", err)
+	}
+	if _, err := w.Write(bytes.Map(visible, text.Bytes())); err != nil {
 		return fmt.Errorf("write the HTML report: %w", err)
 	}
 	return nil
+}
+
+// visible replaces what cannot be seen but changes what is, such as the marks
+// that reverse the direction of text: a command must read as what it is.
+func visible(r rune) rune {
+	switch {
+	case r == '\n' || r == '\t':
+		return r
+	case r == '\r':
+		return -1
+	case unicode.IsControl(r), unicode.Is(unicode.Cf, r):
+		return unicode.ReplacementChar
+	}
+	return r
 }

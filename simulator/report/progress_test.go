@@ -8,11 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"heartbeat/simulator"
 	"heartbeat/simulator/oracle"
 )
-
-var _ simulator.Progress = (*Progress)(nil)
 
 func TestProgressInPlainLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,4 +1,4 @@
-package report
+package report_test
 
 import (
 	"encoding/json"
@@ -12,8 +12,11 @@ import (
 
 	"heartbeat/simulator"
 	"heartbeat/simulator/oracle"
+	"heartbeat/simulator/report"
 	"heartbeat/simulator/result"
 )
+
+var _ simulator.Progress = (*report.Progress)(nil)
 
 // The samples in testdata are real runs of the virtual engine, made by
 //

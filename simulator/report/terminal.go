@@ -85,12 +85,17 @@ func about(r *result.Result) []string {
 	if len(r.Scenario.Set) > 0 {
 		lines = append(lines, "overrides: "+strings.Join(r.Scenario.Set, ", "))
 	}
+	return append(lines, machineText(r))
+}
+
+// machineText says where it was run, and how long that took.
+func machineText(r *result.Result) string {
 	m := &r.Machine
 	machine := fmt.Sprintf("%s/%s, %s, %s", m.OS, m.Arch, many(m.CPUs, "CPU"), m.Go)
 	if m.Version != "" {
 		machine += ", heartbeat " + m.Version
 	}
-	return append(lines, fmt.Sprintf("%s: %s, %s of processor time", machine, lasted(r.Wall), lasted(r.CPU)))
+	return fmt.Sprintf("%s: %s, %s of processor time", machine, lasted(r.Wall), lasted(r.CPU))
 }
 
 func changedSettings(r *result.Result) string {
@@ -145,7 +150,7 @@ func (s *sheet) checks(r *result.Result) {
 		}
 		var lines sheet
 		lines.words(4, nil, c.Expected)
-		s.line("  ", s.paint(style, mark), " ", strings.TrimSuffix(lines.String()[4:], "\n"))
+		s.line("  ", s.paint(style, mark), " ", strings.TrimSpace(lines.String()))
 		text := c.Text
 		if len(c.Seeds) > 0 {
 			text += " (" + seedList(c.Seeds) + ")"

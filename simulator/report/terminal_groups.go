@@ -196,14 +196,20 @@ func TerminalSweep(w io.Writer, sw *result.Sweep, opts Options) error {
 	}
 	r := sw.Points[0].Result
 	s.line(s.paint(styleTitle, clean(r.Scenario.Name)))
-	var varied []string
-	for _, p := range sw.Parameters {
-		varied = append(varied, p.Key+" over "+strings.Join(p.Values, ", "))
-	}
-	s.words(2, &styleDim, fmt.Sprintf("%s engine; %s; %s a point", r.Engine, strings.Join(varied, "; "), many(len(r.Runs), "run")))
+	s.words(2, &styleDim, sweepText(sw))
 	s.line()
 	s.arms(sw.Points)
 	return s.flush(w)
+}
+
+// sweepText says what was varied.
+func sweepText(s *result.Sweep) string {
+	var varied []string
+	for _, p := range s.Parameters {
+		varied = append(varied, p.Key+" over "+strings.Join(p.Values, ", "))
+	}
+	first := s.Points[0].Result
+	return fmt.Sprintf("%s engine; %s; %s a point", first.Engine, strings.Join(varied, "; "), many(len(first.Runs), "run"))
 }
 
 // TerminalLoadCurve writes what a node of an idle cluster costs, by the size of

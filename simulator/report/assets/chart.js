@@ -14,7 +14,10 @@ const charts = (() => {
     let low = Math.min(...usable), high = Math.max(...usable);
     if (!usable.length) { low = axis.log ? 1 : 0; high = axis.log ? 10 : 1; }
     if (axis.percent) { low = 0; high = 1; }
-    if (axis.log) return logScale(low, high, from, to);
+    if (axis.log) {
+      const log = logScale(low, high, from, to);
+      return axis.ticks ? { ...log, ticks: axis.ticks.map((t) => [t, number(t)]) } : log;
+    }
     low = Math.min(0, low);
     if (high <= low) high = low + 1;
     const list = ticks(low, high, Math.max(2, Math.abs(to - from) / (from > to ? 45 : 75)));
@@ -60,13 +63,13 @@ const charts = (() => {
     const x = scale(xAxis, xs, margin.left, width - margin.right), y = scale(yAxis, ys, tall - margin.bottom, margin.top);
     const root = svg("svg", { viewBox: `0 0 ${width} ${tall}`, height: tall, role: "img", tabindex: "0", "aria-label": spec.title + ". The figures are in the tables of this page. Arrow keys move along the lines." });
     drawFrame(root, spec, x, y, width);
-    spec.lines.forEach((line, i) => drawLine(root, line, style(line, i), shapes[i % shapes.length], x, y, width));
+    spec.lines.forEach((line, i) => drawLine(root, line, style(line, i), shapes[i % shapes.length], x, y, width, spec.x.categories ? (i - (spec.lines.length - 1) / 2) * Math.min(9, 60 / spec.lines.length) : 0));
     (spec.marks || []).forEach((m, i) => {
       const px = x.place(m.x);
       if (!isFinite(px)) return;
       const right = px > width - 110;
       root.append(svg("line", { x1: px, x2: px, y1: margin.top, y2: tall - margin.bottom, class: "markline" }));
-      root.append(svg("text", { x: px + (right ? -5 : 5), y: margin.top + 10 + 15 * i, class: "marktext", "text-anchor": right ? "end" : "start" }, m.text));
+      root.append(svg("text", { x: px + (right ? -5 : 5), y: tall - margin.bottom - 9 - 15 * i, class: "marktext", "text-anchor": right ? "end" : "start" }, m.text));
     });
     pointer(root, spec, x, y, width);
     return root;
@@ -87,20 +90,21 @@ const charts = (() => {
     root.append(svg("text", { x: margin.left, y: 10, "text-anchor": "start" }, spec.y.label));
   }
 
-  function drawLine(root, line, { tone, dash }, shape, x, y, width) {
-    root.append(svg("path", { d: path(line, x, y, line.step), fill: "none", stroke: tone, "stroke-width": line.reference ? 1.6 : 2.1, "stroke-dasharray": dash, "stroke-linejoin": "round", "data-line": line.name }));
+  function drawLine(root, line, { tone, dash }, shape, x, y, width, aside) {
+    root.append(svg("path", { d: path(line, { place: (v) => x.place(v) + aside }, y, line.step), fill: "none", stroke: tone, "stroke-width": line.reference ? 1.6 : 2.1, "stroke-dasharray": dash, "stroke-linejoin": "round", "data-line": line.name }));
     if (line.step) {
       const last = line.points[line.points.length - 1];
       if (last) root.append(svg("line", { x1: x.place(last[0]), x2: width - margin.right, y1: y.place(last[1]), y2: y.place(last[1]), stroke: tone, "stroke-width": 1, "stroke-dasharray": "1 4" }));
       return;
     }
-    for (const [px, value, low, high] of line.points) {
+    for (const [at, value, low, high] of line.points) {
+      const px = x.place(at) + aside;
       if (value === null || !isFinite(y.place(value))) continue;
       if (low !== undefined) {
         const top = high === null ? margin.top : Math.max(margin.top, y.place(high));
-        root.append(svg("line", { x1: x.place(px), x2: x.place(px), y1: isFinite(y.place(low)) ? y.place(low) : tall - margin.bottom, y2: top, stroke: tone, "stroke-width": 1.2, opacity: .55, "stroke-dasharray": high === null ? "2 3" : "" }));
+        root.append(svg("line", { x1: px, x2: px, y1: isFinite(y.place(low)) ? y.place(low) : tall - margin.bottom, y2: top, stroke: tone, "stroke-width": 1.2, opacity: .55, "stroke-dasharray": high === null ? "2 3" : "" }));
       }
-      const dot = shape(x.place(px), y.place(value));
+      const dot = shape(px, y.place(value));
       dot.setAttribute("fill", line.reference ? "var(--surface)" : tone);
       dot.setAttribute("stroke", tone);
       dot.setAttribute("stroke-width", 1.5);
