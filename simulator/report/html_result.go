@@ -111,7 +111,7 @@ func (p *page) heat(title string) {
 	if p.Data.Heat == nil {
 		return
 	}
-	parts := []part{{Text: "The colour is the share of the other running nodes that hold a node failed. Faults are above; the lines at the foot of a row are the node's own."}, {Heat: true}}
+	parts := []part{{Text: "The colour is the share of the other running nodes that hold a node failed. Faults are above; lines at the foot of a row are the node's own."}, {Heat: true}}
 	if n := p.Data.Heat.LeftOut; n > 0 {
 		parts = append(parts, part{Text: fmt.Sprintf("To keep this page small, %s with the fewest false alarms can only be seen in the mean.", many(n, "run"))})
 	}
