@@ -10,19 +10,32 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"sync"
 	"unicode"
 )
 
 //go:embed assets
 var assets embed.FS
 
-var (
-	pageTemplate = template.Must(template.ParseFS(assets, "assets/page.html"))
-	pageStyle    = asset("page.css")
-	pageScript   = asset("theme.js") + asset("heat.js") + asset("chart.js") + asset("main.js")
+// fixed are the parts of every page. They are prepared when the first page is
+// written: every start of the program would pay for it otherwise.
+type fixed struct {
+	template *template.Template
+	style    template.CSS
+	script   template.JS
 	// scriptHash lets the page's security policy allow this script and no other.
-	scriptHash = hash(pageScript)
-)
+	scriptHash string
+}
+
+var fixedParts = sync.OnceValue(func() fixed {
+	script := asset("theme.js") + asset("heat.js") + asset("chart.js") + asset("main.js")
+	return fixed{
+		template:   template.Must(template.ParseFS(assets, "assets/page.html")),
+		style:      template.CSS(asset("page.css")),
+		script:     template.JS(script),
+		scriptHash: hash(script),
+	}
+})
 
 func asset(name string) string {
 	data, err := assets.ReadFile("assets/" + name)
@@ -161,17 +174,18 @@ func (p *page) write(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("encode the data of the HTML report: %w", err)
 	}
+	parts := fixedParts()
 	view := struct {
 		*page
 		Style        template.CSS
 		Script, JSON template.JS
 		Policy       string
 	}{
-		page: p, Style: template.CSS(pageStyle), Script: template.JS(pageScript), JSON: template.JS(block),
-		Policy: "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '" + scriptHash + "'; base-uri 'none'; form-action 'none'",
+		page: p, Style: parts.style, Script: parts.script, JSON: template.JS(block),
+		Policy: "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src '" + parts.scriptHash + "'; base-uri 'none'; form-action 'none'",
 	}
 	var text bytes.Buffer
-	if err := pageTemplate.Execute(&text, view); err != nil {
+	if err := parts.template.Execute(&text, view); err != nil {
 		return fmt.Errorf("render the HTML report: %w", err)
 	}
 	if _, err := w.Write(bytes.Map(visible, text.Bytes())); err != nil {

@@ -167,10 +167,10 @@ func distinct(names []string) []string {
 	return slices.Compact(names)
 }
 
-// enumerate names up to eight and counts the rest.
+// enumerate names up to nine, or eight and counts the rest.
 func enumerate(names []string) string {
 	const most = 8
-	if len(names) > most {
+	if len(names) > most+1 {
 		return fmt.Sprintf("%s and %d others", strings.Join(names[:most], ", "), len(names)-most)
 	}
 	return strings.Join(names, ", ")
