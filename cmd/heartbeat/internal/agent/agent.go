@@ -19,9 +19,9 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"heartbeat/cmd/heartbeat/internal/config"
 	"heartbeat/gossip"
 	"heartbeat/gossip/transport"
-	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 // Options are what an agent is run with.
@@ -181,6 +181,9 @@ func (a *agent) release() {
 	}
 }
 
+// startup is how long an agent takes to start and join, generously.
+const startup = 10 * time.Second
+
 // serve runs until it is told to end.
 func (a *agent) serve(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -199,8 +202,14 @@ func (a *agent) serve(ctx context.Context) error {
 	if a.notify.watchdog > 0 {
 		a.work.Go(func() { a.feedWatchdog(work) })
 	}
+	started := time.NewTimer(startup)
+	defer started.Stop()
 	for {
 		select {
+		case <-started.C:
+			if err := trim(); err != nil {
+				a.log.Debug().Err(err).Msg("memory that the start has needed stays in use")
+			}
 		case <-a.hup:
 			a.reload(work)
 		case <-a.leaving:

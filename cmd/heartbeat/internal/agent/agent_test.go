@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"heartbeat/cmd/heartbeat/internal/config"
 	"heartbeat/gossip"
 	"heartbeat/gossip/httpapi"
-	"heartbeat/cmd/heartbeat/internal/config"
 )
 
 func TestAgentsFormAClusterAndLeaveByTheAPI(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"heartbeat/gossip/httpapi"
 	"heartbeat/cmd/heartbeat/internal/config"
+	"heartbeat/gossip/httpapi"
 )
 
 // secrets are what the API's settings name files of.

@@ -20,8 +20,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"heartbeat/gossip/httpapi"
 	"heartbeat/cmd/heartbeat/internal/config"
+	"heartbeat/gossip/httpapi"
 )
 
 // childVariable makes the test binary an agent: its value is the file to run

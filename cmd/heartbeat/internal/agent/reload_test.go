@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"heartbeat/gossip/httpapi"
 	"heartbeat/cmd/heartbeat/internal/config"
+	"heartbeat/gossip/httpapi"
 )
 
 // reloadable is an agent whose file the test rewrites.

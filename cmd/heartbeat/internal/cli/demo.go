@@ -7,8 +7,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"heartbeat/gossip/httpapi"
 	"heartbeat/cmd/heartbeat/internal/demo"
+	"heartbeat/gossip/httpapi"
 )
 
 func (a *app) demoVerb() *cli.Command {

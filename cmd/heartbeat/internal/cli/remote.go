@@ -12,8 +12,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"heartbeat/gossip/httpapi"
 	"heartbeat/cmd/heartbeat/internal/config"
+	"heartbeat/gossip/httpapi"
 )
 
 // Names of the global flags.
