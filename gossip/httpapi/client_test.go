@@ -155,7 +155,9 @@ func TestClientMeetsStrangers(t *testing.T) {
 		want    string
 	}{
 		{"a web server", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 404) }, "does not speak like an agent"},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusFound) }, "does not speak like an agent"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere.invalid/", http.StatusFound)
+		}, "does not speak like an agent"},
 		{"no JSON", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }, "cannot be read"},
 		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
