@@ -19,18 +19,29 @@ func trim() error {
 	if err != nil {
 		return fmt.Errorf("trim the memory: %w", err)
 	}
-	maps, err := os.Open("/proc/self/maps")
+	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return fmt.Errorf("trim the memory: %w", err)
 	}
 	defer maps.Close()
 	lines := bufio.NewScanner(maps)
+	var from, to uintptr
+	code := false // whether from and to are pages of the program
 	for lines.Scan() {
-		from, to, ok := codePages(lines.Text(), exe)
-		if !ok {
+		// A mapping's range comes first, then facts about it, one a line.
+		private, isFact := strings.CutPrefix(lines.Text(), "Anonymous:")
+		if !isFact {
+			if strings.Contains(strings.SplitN(lines.Text(), " ", 2)[0], "-") {
+				from, to, code = codePages(lines.Text(), exe)
+			}
 			continue
 		}
-		// Read-only pages of a file hold nothing that could get lost.
+		// Pages that are read-only now may have been written before: what a
+		// position-independent program (go build -buildmode=pie) was relocated
+		// to is private to the process and would be lost.
+		if !code || strings.TrimSpace(private) != "0 kB" {
+			continue
+		}
 		if _, _, errno := syscall.Syscall(syscall.SYS_MADVISE, from, to-from, syscall.MADV_DONTNEED); errno != 0 {
 			return fmt.Errorf("trim the memory of the program at %x: %w", from, errno)
 		}

@@ -2,6 +2,9 @@ package agent
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,6 +39,25 @@ func TestTrim(t *testing.T) {
 	}
 	if after := residentFile(t); after >= before {
 		t.Errorf("%d kB of files are resident, %d before", after, before)
+	}
+}
+
+// A position-independent program has read-only pages that no file holds: the
+// addresses that it was relocated to. A trim must spare them.
+func TestTrimOfPositionIndependentProgram(t *testing.T) {
+	if os.Getenv("TRIM_HERE") != "" {
+		TestTrim(t)
+		runtime.GC() // walks the relocated types
+		return
+	}
+	program := filepath.Join(t.TempDir(), "agent.test")
+	if out, err := exec.Command("go", "test", "-c", "-buildmode=pie", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: cannot build a position-independent program here: %v\n%s", err, out)
+	}
+	cmd := exec.Command(program, "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), "TRIM_HERE=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("it did not survive a trim: %v\n%.2000s", err, out)
 	}
 }
 
