@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
 	"heartbeat/simulator"
@@ -13,6 +15,11 @@ const childName = "child"
 func (a *app) simulateChildVerb() *cli.Command {
 	return &cli.Command{
 		Name: childName, Hidden: true, Usage: "play one seed for a parent process",
-		Action: func(c *cli.Context) error { return simulator.Child(c.Context, a.stdin, a.stdout) },
+		Action: func(c *cli.Context) error {
+			// Ctrl-C on a terminal reaches this process as well as its parent,
+			// which then ends it. Were it to end by itself, the parent could take
+			// that for a failure.
+			return simulator.Child(context.WithoutCancel(c.Context), a.stdin, a.stdout)
+		},
 	}
 }
