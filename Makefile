@@ -5,6 +5,8 @@ BIN     := bin/heartbeat
 export HB_IMAGE ?= heartbeat:local
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  = -s -w -X heartbeat/$(INTERNAL)/cli.version=$(VERSION)
+# Leaves the generator of manual pages out, which is the command line library's and is not used.
+TAGS    := urfave_cli_no_docs
 COMPOSE ?= $(shell if docker compose version >/dev/null 2>&1; then echo docker compose; else echo docker-compose; fi)
 
 # More flags for every go test, such as -v or -p 1.
@@ -18,7 +20,7 @@ help: ## list the commands
 
 .PHONY: build
 build: ## build the binary, static, into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/heartbeat
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/heartbeat
 
 .PHONY: demo
 demo: build ## watch five real agents join, fail, come back and leave (about a minute)
@@ -69,11 +71,16 @@ simulate-validate: ## hold the simulator's engine against theory (about an hour)
 
 .PHONY: compare-serf
 compare-serf: build ## memory and CPU of our agent beside Serf's, in one run
-	scripts/compare-serf.sh $(BIN)
+	mkdir -p docs/figures
+	@bash -o pipefail -c 'scripts/compare-serf.sh $(BIN) | tee docs/figures/serf.txt'
+
+.PHONY: bars
+bars: ## how fast five agents join, notice a crash and a leave; what a command costs
+	scripts/bars.sh
 
 .PHONY: image
 image: ## build the container image from a static binary
-	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/image/heartbeat ./cmd/heartbeat
+	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/image/heartbeat ./cmd/heartbeat
 	mkdir -p bin/image/empty
 	docker build --quiet -t $(HB_IMAGE) .
 

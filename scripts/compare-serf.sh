@@ -37,7 +37,7 @@ trap 'exit 130' INT TERM
 
 serf=${SERF:-$scratch/serf}
 if [[ ! -x $serf ]]; then
-  echo "building serf $serf_version in $scratch"
+  echo "building serf $serf_version in $scratch; then this takes $((idle + 15)) s" >&2
   (cd "$scratch" && GOFLAGS= CGO_ENABLED=0 GOBIN=$scratch "$go" install -trimpath -ldflags '-s -w' "$serf_module/cmd/serf@$serf_version")
 fi
 
@@ -99,6 +99,7 @@ sample_all() {
   done
 }
 
+echo "command:   scripts/compare-serf.sh, IDLE=$idle AGENTS=$agents ENCRYPT=$encrypt"
 echo "machine:   $(nproc) cores, $(awk '/^model name/ {sub(/.*: /, ""); print; exit}' /proc/cpuinfo), Linux $(uname -r | cut -d- -f1)"
 echo "heartbeat: $("$binary" version | head -n 1), $("$go" version "$binary" | awk '{print $NF}'), $(stat -c %s "$binary") bytes"
 echo "serf:      module $serf_version (it calls itself $("$serf" version | head -n 1)), $("$go" version "$serf" | awk '{print $NF}'), $(stat -c %s "$serf") bytes"
