@@ -153,7 +153,7 @@ func TestStall(t *testing.T) {
 func TestStallDelaysStreamsInOrder(t *testing.T) {
 	pair(t, fabric.Link{Delay: 10 * ms}, func(t *testing.T, n *fabric.Network, a, b *fabric.Endpoint) {
 		b.Stall(500*ms, 1000*ms)
-		conn, err := a.DialTimeout(addr(1), 20*ms)
+		conn, err := a.DialTimeout(addr(1), 25*ms)
 		if err != nil {
 			t.Fatalf("the kernel answers a dial at once: %v", err)
 		}
