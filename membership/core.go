@@ -241,7 +241,7 @@ func (c *Core) boundedTags(tags map[string]string) map[string]string {
 // name returns the table's own copy of a name where there is one, so that the many
 // entries and lists that name a node share one string.
 func (c *Core) name(name string) string {
-	if _, r := c.table.find(name); r != nil {
+	if r := c.table.get(name); r != nil {
 		return r.fact.name
 	}
 	return name

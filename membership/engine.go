@@ -63,7 +63,7 @@ func joinReason(before State, local bool) string {
 // updated takes a new address or new tags. For a member not held here the engine's word
 // means that its joining was missed.
 func (c *Core) updated(in Updated) {
-	if _, r := c.table.find(in.Name); r != nil && r.fact.state.held() {
+	if r := c.table.get(in.Name); r != nil && r.fact.state.held() {
 		c.update(r, in)
 		return
 	}
@@ -96,7 +96,7 @@ func (c *Core) update(r *row, in Updated) {
 // engineGone takes the engine's word that a member failed or left. An incarnation that
 // is older than the known one does not weaken it: the tap may be ahead of the engine.
 func (c *Core) engineGone(name string, claim Claim) {
-	_, r := c.table.find(name)
+	r := c.table.get(name)
 	if r == nil || r.fact.state == 0 || r.fact.local && claim.State == Failed {
 		return
 	}

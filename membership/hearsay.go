@@ -8,7 +8,7 @@ import (
 
 // accused weighs an accusation that the tap saw.
 func (c *Core) accused(in Accused) {
-	_, r := c.table.find(in.Subject)
+	r := c.table.get(in.Subject)
 	if r == nil || r.fact.state == 0 {
 		return
 	}
@@ -68,7 +68,7 @@ func (c *Core) testify(r *row, in Accused, note string) {
 
 // refuted weighs an alive message that the tap saw.
 func (c *Core) refuted(in Refuted) {
-	if _, r := c.table.find(in.Subject); r != nil && r.fact.state != 0 {
+	if r := c.table.get(in.Subject); r != nil && r.fact.state != 0 {
 		c.heardAlive(r, in.Incarnation, SourceInbound)
 	}
 }
@@ -113,7 +113,7 @@ const conflictQuiet = time.Minute
 
 // conflict reports that two nodes use one name.
 func (c *Core) conflict(in Conflict) {
-	_, r := c.table.find(in.Name)
+	r := c.table.get(in.Name)
 	if r == nil || r.fact.state == 0 || c.now < r.quiet {
 		return
 	}

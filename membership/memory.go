@@ -64,7 +64,7 @@ func (c *Core) record(in Record) {
 		return
 	}
 
-	_, r := c.table.find(in.Name)
+	r := c.table.get(in.Name)
 	var known Claim
 	if r != nil {
 		if r.fact.state == 0 && covers(r.fact.inc, r.fact.since, in.Incarnation, since) {
@@ -129,7 +129,7 @@ func (c *Core) forcedOut(in ForcedOut) {
 		c.prune(in.Subject, in.Incarnation, c.now, in.By, SourceOperator)
 		return
 	}
-	_, r := c.table.find(in.Subject)
+	r := c.table.get(in.Subject)
 	if r == nil || r.fact.state != Failed {
 		return
 	}

@@ -33,6 +33,7 @@ const maxAccusers = 16
 // Invariant: counts, stable and stableHeld are what counting the rows would give.
 type table struct {
 	rows       []*row
+	byName     map[string]*row // the same rows
 	alarms     alarms
 	counts     [Left + 1]int // by state; counts[0] are pruned names, which are not members
 	stable     int           // members of the last stable view
@@ -41,6 +42,9 @@ type table struct {
 
 // members returns the number of names that are members.
 func (t *table) members() int { return len(t.rows) - t.counts[0] }
+
+// get returns the row of a name, or nil. Almost every input asks for one.
+func (t *table) get(name string) *row { return t.byName[name] }
 
 // find returns where the name is or would be, and its row or nil.
 func (t *table) find(name string) (int, *row) {
@@ -57,6 +61,10 @@ func (t *table) find(name string) (int, *row) {
 func (t *table) insert(i int, name string) *row {
 	r := &row{fact: &fact{name: name}, pos: -1}
 	t.rows = slices.Insert(t.rows, i, r)
+	if t.byName == nil {
+		t.byName = make(map[string]*row)
+	}
+	t.byName[name] = r
 	t.tally(r, +1)
 	return r
 }
@@ -66,6 +74,7 @@ func (t *table) remove(r *row) {
 	t.disarm(r)
 	i, _ := t.find(r.fact.name)
 	t.rows = slices.Delete(t.rows, i, i+1)
+	delete(t.byName, r.fact.name)
 }
 
 // replace puts a new fact of the same name in the place of the old one.
