@@ -16,14 +16,14 @@ INTERNAL := cmd/heartbeat/internal
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the binary, static, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/heartbeat
 
 .PHONY: demo
-demo: build ## watch five real agents join, fail, come back and leave (about a minute)
+demo: build ## watch five real agents join, fail, come back and leave
 	@$(BIN) demo
 
 .PHONY: test

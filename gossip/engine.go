@@ -103,7 +103,7 @@ func explainJoin(err error) string {
 var joinExplanations = []struct{ sign, words string }{
 	{"belongs to a cluster with a label", "it belongs to another cluster: compare cluster.name on both sides"},
 	{"another cluster", "it belongs to another cluster: compare cluster.name on both sides"},
-	{"no installed keys could decrypt", "it uses another encryption key: compare the key IDs on both sides (heartbeat keys)"},
+	{"no installed keys could decrypt", "it uses another encryption key: compare the key IDs on both sides (heartbeat keys list)"},
 	{"encryption is configured but remote state is not encrypted", "it answered in plain text: it has no encryption key, or belongs to another cluster"},
 	{"remote state is encrypted and encryption is not configured", "it uses encryption and this node has no key: give this node the cluster's keyring"},
 	{"connection refused", "nothing listens there: is the agent running, and is this its gossip port?"},

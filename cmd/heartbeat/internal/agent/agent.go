@@ -234,7 +234,7 @@ func (a *agent) announce() {
 	if a.api != nil {
 		line = line.Str("api", a.api.address())
 	}
-	line.Stringer("took", time.Since(a.began).Round(time.Millisecond)).Msg("the agent is ready")
+	line.Stringer("took", time.Since(a.began).Round(time.Millisecond)).Msg("the agent is up")
 	if !info.Encrypted {
 		if ap, err := net.ResolveTCPAddr("tcp", info.Advertise); err == nil && !ap.IP.IsLoopback() {
 			a.log.Warn().Msg("encryption is off: whoever reaches the gossip port can read all messages and make members look failed (encryption.keyring)")

@@ -182,7 +182,7 @@ func TestSecretsAreNeverLogged(t *testing.T) {
 	stranger := begin(t, "stranger", "cluster.seeds="+a.gossip) // its plain messages are refused, and that is logged
 	pairs = append(pairs, "cluster.seeds="+a.gossip)
 	b := begin(t, "b", pairs...)
-	address := b.log.find("the agent is ready")["api"].(string)
+	address := b.log.find("the agent is up")["api"].(string)
 	c := client(t, httpapi.ClientConfig{Address: address, Token: token})
 	waitState(t, c, "a", "alive")
 	if _, err := client(t, httpapi.ClientConfig{Address: address, Token: "wrong-horse-battery-staple"}).Info(t.Context()); err == nil {

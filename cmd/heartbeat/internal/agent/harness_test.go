@@ -181,12 +181,12 @@ func beginWith(t *testing.T, opts Options) *running {
 			t.Fatalf("the agent has ended: %v", err)
 		default:
 		}
-		if r.log.find("the agent is ready") == nil {
+		if r.log.find("the agent is up") == nil {
 			return "the agent does not become ready"
 		}
 		return ""
 	})
-	fields := r.log.find("the agent is ready")
+	fields := r.log.find("the agent is up")
 	r.gossip = fmt.Sprint(fields["advertise"])
 	if address, ok := fields["api"].(string); ok {
 		r.api = client(t, httpapi.ClientConfig{Address: address})
@@ -270,7 +270,7 @@ func spawn(t *testing.T, yaml string) *child {
 			t.Logf("log of the child:\n%s", c.log)
 		}
 	})
-	fields := c.log.wait(t, "the agent is ready")
+	fields := c.log.wait(t, "the agent is up")
 	c.gossip = fmt.Sprint(fields["advertise"])
 	c.api = client(t, httpapi.ClientConfig{Address: fmt.Sprint(fields["api"])})
 	return c

@@ -51,6 +51,9 @@ const ringLines = 1024
 // when its reader is slow; watchers are not closed, they just stop asking.
 const leaseTime = 30 * time.Second
 
+// Journal and events have milliseconds too, so that lines can be put beside them.
+func init() { zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00" }
+
 // newLogHub starts a hub that the caller must Close.
 func newLogHub(out io.Writer, level zerolog.Level) *logHub {
 	h := &logHub{

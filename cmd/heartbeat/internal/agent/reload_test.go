@@ -145,7 +145,7 @@ func TestReloadReadsTheCertificateAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.running = beginWith(t, Options{Settings: s, Reload: resolve})
-	address := strings.TrimPrefix(fmt.Sprint(r.log.find("the agent is ready")["api"]), "https://")
+	address := strings.TrimPrefix(fmt.Sprint(r.log.find("the agent is up")["api"]), "https://")
 	if !slices.Equal(served(t, address), first) {
 		t.Error("another certificate is served than the file's")
 	}

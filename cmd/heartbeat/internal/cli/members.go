@@ -47,6 +47,9 @@ func (a *app) membersVerb() *cli.Command {
 					return err
 				}
 				a.noteCondition(c.Context, api, view.Node, view.Condition)
+				if view.Total == 1 {
+					a.noteAlone(c.Context, api, view.Node)
+				}
 				return nil
 			})(c)
 		},

@@ -172,6 +172,15 @@ func (a *app) noteCondition(ctx context.Context, api *httpapi.Client, node, cond
 	}
 }
 
+// noteAlone warns on stderr when a node that lists only itself does so because
+// it could not join the others.
+func (a *app) noteAlone(ctx context.Context, api *httpapi.Client, node string) {
+	ready, err := api.Ready(ctx)
+	if err == nil && !ready.Ready {
+		fmt.Fprintf(a.stderr, "note: %s is not part of a cluster yet: %s\n", clean(node), clean(ready.Reason))
+	}
+}
+
 func conditionNote(info *httpapi.Info, node, condition string) string {
 	seen := info.Members.Alive + info.Members.Suspect
 	all := seen + info.Members.Failed

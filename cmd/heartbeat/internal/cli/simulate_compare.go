@@ -27,7 +27,7 @@ func (a *app) simulateCompareVerb() *cli.Command {
 
 func (a *app) simulateCompare(c *cli.Context) error {
 	if !c.IsSet("arm") {
-		return usagef("--arm is missing: say what to compare, such as --arm swim or --arm fast:probe.interval=500ms")
+		return usagef("--arm is missing: say what to compare, such as --arm swim or --arm fast:probe.interval=500ms,probe.timeout=200ms")
 	}
 	var arms []simulator.Arm
 	for _, text := range c.StringSlice("arm") {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,6 +40,9 @@ func (a *app) simulateRun(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := dropTraces(s.out); err != nil {
+		return cannotRun(err)
+	}
 	if s.out != "" && (c.Bool("trace") || seeds.Len() == 1) {
 		s.opts.TraceDir = s.out
 		s.report.Explain = func(seed uint64, node string) string {
@@ -57,6 +62,24 @@ func (a *app) simulateRun(c *cli.Context) error {
 		return err
 	}
 	return notKept(res.Scenario.Name, res.Checks, res.Summary.BrokenOff)
+}
+
+// dropTraces removes the traces of an earlier run from a directory: beside the
+// result of another scenario they would tell the wrong story.
+func dropTraces(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	old, err := filepath.Glob(filepath.Join(dir, "seed-*.trace.jsonl"))
+	if err != nil {
+		return fmt.Errorf("look for old traces in %s: %w", dir, err)
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove an old trace: %w", err)
+		}
+	}
+	return nil
 }
 
 // notKept is the failure of expectations that do not hold.
