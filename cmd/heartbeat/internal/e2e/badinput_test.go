@@ -256,7 +256,7 @@ func TestAgentCannotJoin(t *testing.T) {
 		{"no cluster name, they have one", []string{"CLUSTER_NAME=blue"}, nil, "",
 			[]string{"cluster"}, []string{"it belongs to another cluster"}},
 		{"a name that is taken", nil, []string{"NODE_NAME=n1"}, "",
-			[]string{"another node already uses this name", "is the node at", "give this node", "another name"}, []string{"n1", "name"}},
+			[]string{"another node already uses this name", "is the node at", "give this node", "another name"}, []string{"another node already uses this name"}},
 		{"a seed that does not resolve", nil, nil, "no-such-host.invalid",
 			[]string{"no-such-host.invalid", "next_try_in"}, nil},
 		{"a seed where nobody listens", nil, nil, "127.0.0.1:1",
