@@ -71,7 +71,7 @@ func explainRefusal(ctx context.Context, api *httpapi.Client, refused *httpapi.A
 	case refused.Type == httpapi.ProblemBadRequest:
 		f.code = exitUsage
 	case refused.Type == httpapi.ProblemJoinFailed && len(refused.Failed) > 0:
-		f.hint = "" // the reasons say it better
+		f.hint = ""                  // the reasons say it better
 		if len(refused.Failed) > 1 { // one is told by the problem itself
 			f.err = fmt.Errorf("%w%s", refused, seedLines(refused.Failed))
 		}
