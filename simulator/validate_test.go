@@ -55,10 +55,9 @@ func TestEngineAgainstTheory(t *testing.T) {
 		{"crash", validateCrash},
 		{"false suspicions", validateFalseSuspicions},
 	}
-	ran := 0 // -run may pick some
+	whole := flag.Lookup("test.run").Value.String() == t.Name() // otherwise -run picks some
 	for _, part := range parts {
 		ok := t.Run(part.name, func(t *testing.T) {
-			ran++
 			r.WriteString("\n")
 			cpu := part.run(t, &r)
 			r.linef(t, "CPU time: %s", cpu.Round(time.Second))
@@ -68,7 +67,7 @@ func TestEngineAgainstTheory(t *testing.T) {
 		}
 	}
 	t.Logf("done after %s", time.Since(began).Round(time.Second))
-	if ran < len(parts) {
+	if !whole {
 		t.Logf("not all was run: %s stays as it is", figuresPath)
 		return
 	}
@@ -181,20 +180,23 @@ func validateFalseSuspicions(t *testing.T, r *report) (cpu time.Duration) {
 	r.linef(t, "    right: N*(T/T')*(1-q^2)*(1-q^4)^k lies in the interval at 99 %%")
 	r.linef(t, "%6s  %5s  %9s  %9s  %19s  %s", "nodes", "loss", "law", "measured", "interval", "dispersion")
 	for _, cell := range falseSuspicionCells {
-		res := runAllSeeds(t, plainCluster, fmt.Sprintf("nodes=%d", cell.nodes), fmt.Sprintf("loss=%v", cell.loss), "seeds=1-200",
-			"probe.disable_tcp=true", "probe.awareness_max=1")
-		cpu += cpuOf(res)
-		counts := make([]float64, len(res.Runs))
-		for i := range res.Runs {
-			counts[i] = float64(res.Runs[i].Accusations.False())
-		}
-		law := oracle.FalseSuspicions(cell.nodes, 2*time.Minute, time.Second, cell.loss, 3)
-		interval, runs := stats.OverdispersedPoisson(counts, confidence), float64(len(counts))
-		low, high := interval.Low/runs, interval.High/runs
-		r.linef(t, "%6d  %4.0f%%  %9.4f  %9.4f  %8.4f to %7.4f  %10.2f", cell.nodes, 100*cell.loss, law, stats.Mean(counts), low, high, stats.Dispersion(counts))
-		if law < low || law > high {
-			t.Errorf("%d nodes, loss %v: the law's %v is outside of %v to %v", cell.nodes, cell.loss, law, low, high)
-		}
+		// Each by itself, so that -run can pick one: the large ones take long.
+		t.Run(fmt.Sprintf("%d nodes %.0f%%", cell.nodes, 100*cell.loss), func(t *testing.T) {
+			res := runAllSeeds(t, plainCluster, fmt.Sprintf("nodes=%d", cell.nodes), fmt.Sprintf("loss=%v", cell.loss), "seeds=1-200",
+				"probe.disable_tcp=true", "probe.awareness_max=1")
+			cpu += cpuOf(res)
+			counts := make([]float64, len(res.Runs))
+			for i := range res.Runs {
+				counts[i] = float64(res.Runs[i].Accusations.False())
+			}
+			law := oracle.FalseSuspicions(cell.nodes, 2*time.Minute, time.Second, cell.loss, 3)
+			interval, runs := stats.OverdispersedPoisson(counts, confidence), float64(len(counts))
+			low, high := interval.Low/runs, interval.High/runs
+			r.linef(t, "%6d  %4.0f%%  %9.4f  %9.4f  %8.4f to %7.4f  %10.2f", cell.nodes, 100*cell.loss, law, stats.Mean(counts), low, high, stats.Dispersion(counts))
+			if law < low || law > high {
+				t.Errorf("%d nodes, loss %v: the law's %v is outside of %v to %v", cell.nodes, cell.loss, law, low, high)
+			}
+		})
 	}
 	return cpu
 }
