@@ -27,8 +27,8 @@ import (
 // return is the caller's, and none of them calls the caller back.
 //
 // One goroutine per node drains the queue of what the engine and the tap have
-// seen into the membership core; everything else runs in the engine's
-// goroutines or the caller's.
+// seen into the membership core, and another writes changes to the log;
+// everything else runs in the engine's goroutines or the caller's.
 type Node struct {
 	cfg     Config
 	log     zerolog.Logger
@@ -64,7 +64,7 @@ type Node struct {
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc
 	closed  sync.Once
-	loop    sync.WaitGroup // the drain goroutine
+	loop    sync.WaitGroup // the goroutine that drains the inbox
 	logging sync.WaitGroup // the goroutine that writes changes to the log
 	opsMu   sync.RWMutex   // held for writing once, by Close, so that no operation begins after it
 	ops     sync.WaitGroup // operations of callers that use the engine
