@@ -3,11 +3,10 @@ package simulator
 import (
 	"time"
 
-	"heartbeat/gossip"
 	"heartbeat/membership"
+	"heartbeat/simulator/engine"
 	"heartbeat/simulator/oracle"
 	"heartbeat/simulator/scenario"
-	"heartbeat/simulator/virtual"
 )
 
 // recorder hands what an engine reports to the oracle and to the trace.
@@ -22,7 +21,7 @@ type recorder struct {
 	interrupted func() bool
 }
 
-var _ virtual.Recorder = (*recorder)(nil)
+var _ engine.Recorder = (*recorder)(nil)
 
 func newRecorder(plan *scenario.Plan, timing oracle.Timing, trace *tracer, passed func(time.Duration)) (*recorder, error) {
 	judge, err := oracle.New(plan, timing)
@@ -44,18 +43,17 @@ func (r *recorder) note(err error) {
 	}
 }
 
-// Begin implements virtual.Recorder.
-func (r *recorder) Begin(s virtual.Start) {
+// Begin implements engine.Recorder.
+func (r *recorder) Begin(s engine.Start) {
 	r.judge.Joined(s.Agreed)
 	r.trace.began(s.Agreed)
 }
 
-// Acted implements virtual.Recorder. The oracle follows the plan by itself.
+// Acted implements engine.Recorder. The oracle follows the plan by itself.
 func (r *recorder) Acted(a scenario.Action) { r.trace.acted(a) }
 
-// Observed implements virtual.Recorder.
-func (r *recorder) Observed(at time.Duration, observer int, ev gossip.Event) {
-	c := ev.Change
+// Observed implements engine.Recorder.
+func (r *recorder) Observed(at time.Duration, observer int, c membership.Change) {
 	r.trace.observed(at, observer, c)
 	subject, known := r.index[c.Member.Name]
 	if !known || c.Kind == membership.ChangeCondition {
@@ -66,7 +64,7 @@ func (r *recorder) Observed(at time.Duration, observer int, ev gossip.Event) {
 	}))
 }
 
-// Accused implements virtual.Recorder.
+// Accused implements engine.Recorder.
 func (r *recorder) Accused(at time.Duration, observer int, subject string, incarnation uint32) {
 	r.trace.accused(at, observer, subject, incarnation)
 	if i, known := r.index[subject]; known {
@@ -74,8 +72,8 @@ func (r *recorder) Accused(at time.Duration, observer int, subject string, incar
 	}
 }
 
-// Sent implements virtual.Recorder.
-func (r *recorder) Sent(node int, from, to time.Duration, l virtual.Load) {
+// Sent implements engine.Recorder.
+func (r *recorder) Sent(node int, from, to time.Duration, l engine.Load) {
 	r.note(r.judge.Load(oracle.LoadSample{
 		Node: node, From: from, To: to,
 		UDP: oracle.Traffic{PacketsOut: l.PacketsOut, PacketsIn: l.PacketsIn, BytesOut: l.UDPBytesOut, BytesIn: l.UDPBytesIn},
@@ -83,7 +81,7 @@ func (r *recorder) Sent(node int, from, to time.Duration, l virtual.Load) {
 	}))
 }
 
-// Passed implements virtual.Recorder.
+// Passed implements engine.Recorder.
 func (r *recorder) Passed(at time.Duration) {
 	if r.interrupted != nil && r.interrupted() {
 		return
@@ -93,5 +91,5 @@ func (r *recorder) Passed(at time.Duration) {
 	}
 }
 
-// End implements virtual.Recorder.
+// End implements engine.Recorder.
 func (r *recorder) End(at time.Duration) { r.Passed(at) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"heartbeat/gossip"
+	"heartbeat/simulator/engine"
 	"heartbeat/simulator/oracle"
 	"heartbeat/simulator/virtual"
 	"heartbeat/simulator/virtual/bubble"
@@ -53,7 +54,7 @@ func playSeed(ctx context.Context, t *testing.T, e *Experiment, seed uint64, tra
 	switch {
 	case ctx.Err() != nil:
 		return oracle.RunResult{}, context.Cause(ctx)
-	case errors.Is(err, virtual.ErrNoAgreement):
+	case errors.Is(err, engine.ErrNoAgreement):
 		rec.judge.BreakOff(err.Error())
 	case err != nil:
 		return oracle.RunResult{}, fmt.Errorf("seed %d: %w", seed, err)

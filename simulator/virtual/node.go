@@ -9,6 +9,7 @@ import (
 
 	"heartbeat/gossip"
 	"heartbeat/membership"
+	"heartbeat/simulator/engine"
 	"heartbeat/simulator/fabric"
 	"heartbeat/simulator/scenario"
 )
@@ -20,12 +21,12 @@ const leaveTimeout = 10 * time.Second
 type node struct {
 	play    *play
 	index   int
-	sampled Load // the traffic up to the last sample; the timeline's own
+	sampled engine.Load // the traffic up to the last sample; the timeline's own
 
 	mu       sync.Mutex
 	gossip   *gossip.Node     // guarded by mu; nil while it is stopped
 	endpoint *fabric.Endpoint // guarded by mu; the newest one
-	ended    Load             // guarded by mu; the traffic of earlier lives
+	ended    engine.Load      // guarded by mu; the traffic of earlier lives
 	cancel   context.CancelFunc
 }
 
@@ -52,7 +53,7 @@ func (n *node) start(ctx context.Context) error {
 	joining, cancel := context.WithCancel(ctx)
 	n.mu.Lock()
 	if n.endpoint != nil {
-		n.ended = n.ended.plus(n.endpoint.Stats())
+		n.ended = plus(n.ended, n.endpoint.Stats())
 	}
 	n.gossip, n.endpoint, n.cancel = g, endpoint, cancel
 	n.mu.Unlock()
@@ -75,7 +76,7 @@ func (n *node) probeFailed(subject string) {
 		return // it was killed meanwhile
 	}
 	m, _ := g.View().Member(subject)
-	n.play.record(func(rec Recorder, at time.Duration) { rec.Accused(at, n.index, subject, m.Incarnation) })
+	n.play.record(func(rec engine.Recorder, at time.Duration) { rec.Accused(at, n.index, subject, m.Incarnation) })
 }
 
 // seeds are the addresses that the node joins through: the plan's seed nodes
@@ -131,7 +132,7 @@ func (n *node) watch(from uint64) {
 			if err != nil {
 				return
 			}
-			n.play.record(func(rec Recorder, at time.Duration) { rec.Observed(at, n.index, ev) })
+			n.play.record(func(rec engine.Recorder, at time.Duration) { rec.Observed(at, n.index, ev.Change) })
 		}
 	})
 }
@@ -189,39 +190,21 @@ func (n *node) hold(frozen bool, late scenario.DurationRange) {
 	n.endpoint.Stall(late.Min, late.Max)
 }
 
-func (n *node) load() Load {
+func (n *node) load() engine.Load {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.endpoint == nil {
 		return n.ended
 	}
-	return n.ended.plus(n.endpoint.Stats())
+	return plus(n.ended, n.endpoint.Stats())
 }
 
 // plus adds an endpoint's counters.
-func (l Load) plus(s fabric.Stats) Load {
-	return l.add(Load{
+func plus(l engine.Load, s fabric.Stats) engine.Load {
+	return l.Plus(engine.Load{
 		PacketsOut: s.PacketsOut, PacketsIn: s.PacketsIn,
 		UDPBytesOut: s.UDPBytesOut, UDPBytesIn: s.UDPBytesIn,
 		TCPBytesOut: s.TCPBytesOut, TCPBytesIn: s.TCPBytesIn,
 		SegmentsOut: s.SegmentsOut, SegmentsIn: s.SegmentsIn,
 	})
-}
-
-func (l Load) add(o Load) Load {
-	return Load{
-		PacketsOut: l.PacketsOut + o.PacketsOut, PacketsIn: l.PacketsIn + o.PacketsIn,
-		UDPBytesOut: l.UDPBytesOut + o.UDPBytesOut, UDPBytesIn: l.UDPBytesIn + o.UDPBytesIn,
-		TCPBytesOut: l.TCPBytesOut + o.TCPBytesOut, TCPBytesIn: l.TCPBytesIn + o.TCPBytesIn,
-		SegmentsOut: l.SegmentsOut + o.SegmentsOut, SegmentsIn: l.SegmentsIn + o.SegmentsIn,
-	}
-}
-
-func (l Load) minus(o Load) Load {
-	return Load{
-		PacketsOut: l.PacketsOut - o.PacketsOut, PacketsIn: l.PacketsIn - o.PacketsIn,
-		UDPBytesOut: l.UDPBytesOut - o.UDPBytesOut, UDPBytesIn: l.UDPBytesIn - o.UDPBytesIn,
-		TCPBytesOut: l.TCPBytesOut - o.TCPBytesOut, TCPBytesIn: l.TCPBytesIn - o.TCPBytesIn,
-		SegmentsOut: l.SegmentsOut - o.SegmentsOut, SegmentsIn: l.SegmentsIn - o.SegmentsIn,
-	}
 }

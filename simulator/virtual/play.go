@@ -12,58 +12,15 @@ import (
 	"time"
 
 	"heartbeat/gossip"
+	"heartbeat/simulator/engine"
 	"heartbeat/simulator/fabric"
 	"heartbeat/simulator/scenario"
 )
 
-// Recorder is told what happens in a run. Its methods are called one at a
-// time, with times counted from time 0 and never decreasing.
-type Recorder interface {
-	// Begin is called at time 0: every node lists every other as alive.
-	Begin(Start)
-	// Acted tells that an action of the plan has just been carried out.
-	Acted(scenario.Action)
-	// Observed is an event of one node.
-	Observed(at time.Duration, observer int, ev gossip.Event)
-	// Accused tells that a probe by the observer, with its indirect probes,
-	// has just failed, and at which incarnation the observer knows the subject.
-	Accused(at time.Duration, observer int, subject string, incarnation uint32)
-	// Sent is the traffic of a node that runs, from one moment to another; it
-	// is told about once a virtual second.
-	Sent(node int, from, to time.Duration, load Load)
-	// Passed tells, after that, how far the run is.
-	Passed(at time.Duration)
-	// End is called at the end of the run.
-	End(at time.Duration)
-}
-
-// Start says how the cluster came together, before time 0.
-type Start struct {
-	// Agreed is the time from the first node's start, and SinceLast the time
-	// from the last one's, until every node listed every other as alive.
-	Agreed, SinceLast time.Duration
-	// JoinErrors counts attempts to join that failed and were repeated.
-	JoinErrors int
-	// Load is the traffic of each node up to then.
-	Load []Load
-}
-
-// Load is one node's traffic, over all its lives. Bytes are payload.
-type Load struct {
-	PacketsOut, PacketsIn   uint64
-	UDPBytesOut, UDPBytesIn uint64
-	TCPBytesOut, TCPBytesIn uint64
-	SegmentsOut, SegmentsIn uint64 // TCP segments but pure acknowledgements
-}
-
-// ErrNoAgreement: the nodes did not all come to list each other, so time 0 never
-// came.
-var ErrNoAgreement = errors.New("the nodes did not agree")
-
 // Play plays one seed of a scenario. It must run inside a bubble, and returns
 // when the run is over, an error when the cluster does not come together, or
 // ctx ends. ctx must belong to the bubble.
-func Play(ctx context.Context, sc *scenario.Scenario, seed uint64, rec Recorder) error {
+func Play(ctx context.Context, sc *scenario.Scenario, seed uint64, rec engine.Recorder) error {
 	plan, err := sc.Resolve(seed)
 	if err != nil {
 		return err
@@ -127,16 +84,16 @@ type play struct {
 	truth   *scenario.Truth // guarded by truthMu; changed by the timeline only
 
 	recMu   sync.Mutex
-	rec     Recorder  // guarded by recMu
-	zero    time.Time // guarded by recMu; zero until time 0
-	over    bool      // guarded by recMu
-	failed  int       // guarded by recMu; attempts to join
-	start   Start     // guarded by recMu
+	rec     engine.Recorder // guarded by recMu
+	zero    time.Time       // guarded by recMu; zero until time 0
+	over    bool            // guarded by recMu
+	failed  int             // guarded by recMu; attempts to join
+	start   engine.Start    // guarded by recMu
 	running sync.WaitGroup
 }
 
 // record calls the recorder from time 0 until the end.
-func (p *play) record(f func(rec Recorder, at time.Duration)) {
+func (p *play) record(f func(rec engine.Recorder, at time.Duration)) {
 	p.recMu.Lock()
 	defer p.recMu.Unlock()
 	if !p.zero.IsZero() && !p.over {
@@ -188,7 +145,7 @@ func (p *play) assemble(ctx context.Context, within time.Duration) error {
 			continue
 		}
 		if time.Since(began) > within {
-			return fmt.Errorf("%w within %v: %s lists %d of %d as alive", ErrNoAgreement, within, p.plan.Nodes[i], p.nodes[i].alive(), len(p.nodes))
+			return fmt.Errorf("%w within %v: %s lists %d of %d as alive", engine.ErrNoAgreement, within, p.plan.Nodes[i], p.nodes[i].alive(), len(p.nodes))
 		}
 		if err := sleep(ctx, 20*time.Millisecond); err != nil {
 			return err
@@ -197,7 +154,7 @@ func (p *play) assemble(ctx context.Context, within time.Duration) error {
 	p.recMu.Lock()
 	defer p.recMu.Unlock()
 	agreed := time.Since(began)
-	p.start = Start{Agreed: agreed, SinceLast: agreed - last, JoinErrors: p.failed, Load: p.loads()}
+	p.start = engine.Start{Agreed: agreed, SinceLast: agreed - last, JoinErrors: p.failed, Load: p.loads()}
 	return nil
 }
 
@@ -246,10 +203,10 @@ func (p *play) timeline(ctx context.Context) error {
 
 // sample tells the traffic since the last sample.
 func (p *play) sample(from, to time.Duration) {
-	p.record(func(rec Recorder, at time.Duration) {
+	p.record(func(rec engine.Recorder, at time.Duration) {
 		for i, n := range p.nodes {
 			load := n.load()
-			if since := load.minus(n.sampled); since != (Load{}) && to > from {
+			if since := load.Minus(n.sampled); since != (engine.Load{}) && to > from {
 				rec.Sent(i, from, to, since)
 			}
 			n.sampled = load
@@ -264,7 +221,7 @@ func (p *play) act(ctx context.Context, a scenario.Action) error {
 	p.truthMu.Lock()
 	p.truth.Apply(a)
 	p.truthMu.Unlock()
-	p.record(func(rec Recorder, _ time.Duration) { rec.Acted(a) })
+	p.record(func(rec engine.Recorder, _ time.Duration) { rec.Acted(a) })
 	switch a.Verb {
 	case scenario.Kill:
 		p.nodes[a.Node].kill()
@@ -283,8 +240,8 @@ func (p *play) act(ctx context.Context, a scenario.Action) error {
 	return nil
 }
 
-func (p *play) loads() []Load {
-	loads := make([]Load, len(p.nodes))
+func (p *play) loads() []engine.Load {
+	loads := make([]engine.Load, len(p.nodes))
 	for i, n := range p.nodes {
 		loads[i] = n.load()
 	}

@@ -11,18 +11,19 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"heartbeat/gossip"
+	"heartbeat/membership"
+	"heartbeat/simulator/engine"
 	"heartbeat/simulator/scenario"
 	"heartbeat/simulator/virtual/bubble"
 )
 
 // notes records a run as text.
 type notes struct {
-	start    Start
+	start    engine.Start
 	lines    []string
 	changes  map[string]int // "kind subject" -> observers
 	accused  map[string]int
-	load     []Load
+	load     []engine.Load
 	duration time.Duration
 	last     time.Duration
 	t        *testing.T
@@ -37,23 +38,23 @@ func (n *notes) clock(at time.Duration) {
 	n.last = at
 }
 
-func (n *notes) Begin(s Start)           { n.start, n.cpuAtBegin = s, n.cpu() }
+func (n *notes) Begin(s engine.Start)    { n.start, n.cpuAtBegin = s, n.cpu() }
 func (n *notes) Acted(a scenario.Action) { n.lines = append(n.lines, a.String()) }
 func (n *notes) Passed(at time.Duration) { n.clock(at) }
 func (n *notes) Accused(at time.Duration, _ int, subject string, _ uint32) {
 	n.clock(at)
 	n.accused[subject]++
 }
-func (n *notes) Observed(at time.Duration, _ int, ev gossip.Event) {
+func (n *notes) Observed(at time.Duration, _ int, c membership.Change) {
 	n.clock(at)
-	n.changes[ev.Change.Kind.String()+" "+ev.Change.Member.Name]++
+	n.changes[c.Kind.String()+" "+c.Member.Name]++
 }
 func (n *notes) End(at time.Duration) { n.duration = at }
-func (n *notes) Sent(node int, from, to time.Duration, load Load) {
+func (n *notes) Sent(node int, from, to time.Duration, load engine.Load) {
 	if from >= to || to > n.last+time.Second {
 		n.t.Errorf("a sample of n%d from %v to %v after %v", node+1, from, to, n.last)
 	}
-	n.load[node] = n.load[node].add(load)
+	n.load[node] = n.load[node].Plus(load)
 }
 
 func playYAML(t *testing.T, seed uint64, text string) (*notes, error) {
@@ -62,7 +63,7 @@ func playYAML(t *testing.T, seed uint64, text string) (*notes, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &notes{t: t, changes: make(map[string]int), accused: make(map[string]int), load: make([]Load, sc.Cluster.Nodes)}
+	n := &notes{t: t, changes: make(map[string]int), accused: make(map[string]int), load: make([]engine.Load, sc.Cluster.Nodes)}
 	return n, bubble.Run(t, func(ctx context.Context) error { return Play(ctx, sc, seed, n) })
 }
 
@@ -159,7 +160,7 @@ func TestRunsCanBeCanceled(t *testing.T) {
 	err = bubble.Run(t, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		return Play(ctx, sc, 1, &notes{t: t, changes: map[string]int{}, accused: map[string]int{}, load: make([]Load, sc.Cluster.Nodes)})
+		return Play(ctx, sc, 1, &notes{t: t, changes: map[string]int{}, accused: map[string]int{}, load: make([]engine.Load, sc.Cluster.Nodes)})
 	})
 	if err == nil || !strings.Contains(err.Error(), "deadline") {
 		t.Errorf("got %v", err)
@@ -185,7 +186,7 @@ duration: %v
 	if err != nil {
 		t.Fatal(err)
 	}
-	var sum Load
+	var sum engine.Load
 	for _, l := range n.load {
 		sum.PacketsOut += l.PacketsOut
 		sum.UDPBytesOut += l.UDPBytesOut
