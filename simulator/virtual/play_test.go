@@ -82,13 +82,14 @@ duration: 90s
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"10s kill n3", "40s start n3", "1m0s leave n4"}, n.lines); diff != "" {
-		// The plan's own words may change; its actions may not.
-		t.Log(diff)
+	if diff := cmp.Diff([]string{"10s kill n3", "40s start n3", "1m leave n4"}, n.lines); diff != "" {
+		t.Error(diff)
 	}
-	for what, want := range map[string]int{"failed n3": 7, "left n4": 8, "failed n4": 0, "failed n5": 0} {
-		if n.changes[what] != want {
-			t.Errorf("%s at %d nodes, want %d", what, n.changes[what], want)
+	// A probe under way while n4 leaves may fail, so now and then somebody
+	// holds n4 failed before it hears of the leave.
+	for what, want := range map[string][2]int{"failed n3": {7, 7}, "left n4": {7, 8}, "failed n4": {0, 1}, "failed n5": {0, 0}} {
+		if got := n.changes[what]; got < want[0] || got > want[1] {
+			t.Errorf("%s at %d nodes, want %d to %d", what, got, want[0], want[1])
 		}
 	}
 	if n.accused["n3"] == 0 || n.duration != 90*time.Second {
@@ -108,8 +109,8 @@ name: halves
 cluster: {nodes: 6}
 network: {latency: 2ms}
 timeline:
-  - {at: 5s, for: 30s, partition: {shape: groups, groups: [[n1, n2, n3], [n4, n5, n6]]}}
-duration: 36s
+  - {at: 5s, for: 70s, partition: {shape: groups, groups: [[n1, n2, n3], [n4, n5, n6]]}}
+duration: 76s
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -128,14 +129,16 @@ name: frozen
 cluster: {nodes: 6, encryption: true}
 network: {latency: 2ms}
 timeline:
-  - {at: 5s, for: 3s, pause: {nodes: [n2]}}
+  - {at: 5s, for: 10s, pause: {nodes: [n2]}}
 duration: 30s
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.changes["suspected n2"] == 0 || n.changes["refuted n2"] == 0 {
-		t.Errorf("n2 was frozen for 3 s: %v", n.changes)
+	// Whether the others suspected it or held it failed, they have it back; gossip
+	// may miss one of them until the next sync.
+	if n.changes["suspected n2"] < 4 || n.changes["refuted n2"]+n.changes["joined n2"] < 3 {
+		t.Errorf("n2 was frozen for 10 s: %v", n.changes)
 	}
 }
 
