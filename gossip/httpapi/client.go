@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -35,6 +36,8 @@ type ClientConfig struct {
 	Token string
 	// TLS, when not nil, makes host:port mean https.
 	TLS *tls.Config
+	// Name is what answers there, for messages; empty means "the agent".
+	Name string
 	// Timeout bounds one call that is no stream; zero means 10 seconds. Join
 	// and Leave, which wait for other nodes, have at least 65 seconds.
 	Timeout time.Duration
@@ -43,6 +46,7 @@ type ClientConfig struct {
 // Client talks to one agent. It is safe for concurrent use. It uses no proxy
 // and follows no redirect, either of which could carry the token elsewhere.
 type Client struct {
+	name    string // for messages
 	address string // as given, for messages
 	base    string
 	token   string
@@ -70,7 +74,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		timeout = defaultTimeout
 	}
 	return &Client{
-		address: cfg.Address, base: base, token: cfg.Token, timeout: timeout,
+		name: cmp.Or(cfg.Name, "the agent"), address: cfg.Address, base: base, token: cfg.Token, timeout: timeout,
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -116,6 +120,13 @@ func parseAddress(address string, secure bool, transport *http.Transport) (strin
 	return u.Scheme + "://" + u.Host, nil
 }
 
+// Call makes one request of an API with routes of its own (see Service), and
+// decodes its answer into out; in, unless nil, is its body. A timeout of 0 is
+// the client's.
+func (c *Client) Call(ctx context.Context, timeout time.Duration, method, path string, in, out any) error {
+	return c.call(ctx, cmp.Or(timeout, c.timeout), method, path, nil, in, out)
+}
+
 // call makes one request and decodes its answer into out.
 func (c *Client) call(ctx context.Context, timeout time.Duration, method, path string, query url.Values, in, out any) error {
 	callCtx, cancel := context.WithTimeout(ctx, timeout)
@@ -138,11 +149,11 @@ func (c *Client) decode(ctx context.Context, resp *http.Response, out any) error
 		return c.transportError(ctx, err)
 	}
 	if len(data) > maxAnswer {
-		return fmt.Errorf("the answer of the agent at %s is larger than %d bytes", c.address, maxAnswer)
+		return fmt.Errorf("the answer of %s at %s is larger than %d bytes", c.name, c.address, maxAnswer)
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("the agent at %s gave an answer to %s %s that cannot be read (another version?): %w",
-			c.address, resp.Request.Method, resp.Request.URL.Path, err)
+		return fmt.Errorf("%s at %s gave an answer to %s %s that cannot be read (another version?): %w",
+			c.name, c.address, resp.Request.Method, resp.Request.URL.Path, err)
 	}
 	return nil
 }
@@ -191,7 +202,7 @@ func (c *Client) checkStatus(resp *http.Response) error {
 		Status: resp.StatusCode,
 		Title:  strings.ToLower(http.StatusText(resp.StatusCode)),
 		Detail: "what answers at " + c.address + " does not speak like an agent",
-		Hint:   "check the address; it is the one of the agent's API, not of gossip",
+		Hint:   "check the address; it is the one of " + c.name + "'s API, not of gossip",
 	}
 }
 
@@ -217,12 +228,12 @@ func (c *Client) transportError(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("no answer in time")
 	}
-	return fmt.Errorf("%w at %s: %w", ErrNotReachable, c.address, err)
+	return fmt.Errorf("%s is %w at %s: %w", c.name, ErrNotReachable, c.address, err)
 }
 
 // ErrNotReachable: the agent could not be connected to, or the connection
 // broke before its answer was whole.
-var ErrNotReachable = errors.New("the agent is not reachable")
+var ErrNotReachable = errors.New("not reachable")
 
 // ErrNotAuthorised is what an APIError is when the agent wants another token
 // or refuses the way it was called.

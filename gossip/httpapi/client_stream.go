@@ -134,7 +134,7 @@ func (c *Client) stream(ctx context.Context, path string, q url.Values, position
 	streamCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(silenceLimit, func() {
-		cancel(fmt.Errorf("%w at %s: the stream was silent for %v", ErrNotReachable, c.address, silenceLimit))
+		cancel(fmt.Errorf("%s is %w at %s: the stream was silent for %v", c.name, ErrNotReachable, c.address, silenceLimit))
 	})
 	defer watchdog.Stop()
 	header := http.Header{"Accept": {typeStream}}

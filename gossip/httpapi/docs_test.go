@@ -61,7 +61,7 @@ func TestDocsAreComplete(t *testing.T) {
 		needs("field", name)
 	}
 	for _, rt := range new(Server).table() {
-		needs("route", rt.method+" "+rt.path)
+		needs("route", rt.Method+" "+rt.Path)
 	}
 	for kind := range titles {
 		needs("problem", strings.TrimPrefix(kind, "urn:heartbeat:problem:"))

@@ -23,14 +23,17 @@ import (
 // what pages send with Origin or Sec-Fetch-Site; curl and programs send
 // neither.
 //
-// Token: wherever one is set, everything but /healthz and /readyz wants it,
-// unknown paths too.
+// Token: wherever one is set, everything but the open paths wants it, unknown
+// paths too.
 //
 // Content-Type: a change must say application/json, which a page cannot send
 // elsewhere without being asked about in advance (CORS preflight), even in
 // browsers that send neither of the headers above.
 type guard struct {
+	name, tokenFile string // for messages: who answers, and where its token stands
+
 	token    *[sha256.Size]byte // nil when no token is asked for
+	open     []string           // paths that need no token
 	hosts    []string           // further names that a loopback listener answers to, in lower case
 	loopback func(*http.Request) bool
 }
@@ -38,15 +41,15 @@ type guard struct {
 // check returns the reason for which the request is refused, or nil.
 func (g *guard) check(r *http.Request) *problem {
 	if g.loopback(r) && !g.knownHost(r.Host) {
-		return newProblem(http.StatusForbidden, ProblemForbidden, "the Host header names none of this agent's loopback names",
+		return newProblem(http.StatusForbidden, ProblemForbidden, "the Host header names none of this "+g.name+"'s loopback names",
 			"call it by 127.0.0.1, [::1] or localhost")
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); r.Header.Get("Origin") != "" || site != "" && site != "none" {
 		return newProblem(http.StatusForbidden, ProblemForbidden, "requests from web pages are refused", "use the command line or a program of your own")
 	}
 	if !g.authorised(r) {
-		return newProblem(http.StatusUnauthorized, ProblemUnauthorised, "the request has no token, or not the agent's",
-			"send the content of the agent's api.token_file as Authorization: Bearer TOKEN")
+		return newProblem(http.StatusUnauthorized, ProblemUnauthorised, "the request has no token, or not the "+g.name+"'s",
+			"send the content of "+g.tokenFile+" as Authorization: Bearer TOKEN")
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return nil
@@ -59,7 +62,7 @@ func (g *guard) check(r *http.Request) *problem {
 }
 
 func (g *guard) authorised(r *http.Request) bool {
-	if g.token == nil || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+	if g.token == nil || slices.Contains(g.open, r.URL.Path) {
 		return true
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")

@@ -22,9 +22,9 @@ var mutations = []struct{ method, path, body string }{
 // tests below speak of all of them.
 func TestMutationsAreComplete(t *testing.T) {
 	for _, rt := range new(Server).table() {
-		listed := slices.ContainsFunc(mutations, func(m struct{ method, path, body string }) bool { return m.method == rt.method && m.path == rt.path })
-		if listed != (rt.method != http.MethodGet) {
-			t.Errorf("%s %s: in mutations %v", rt.method, rt.path, listed)
+		listed := slices.ContainsFunc(mutations, func(m struct{ method, path, body string }) bool { return m.method == rt.Method && m.path == rt.Path })
+		if listed != (rt.Method != http.MethodGet) {
+			t.Errorf("%s %s: in mutations %v", rt.Method, rt.Path, listed)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestReadingWithToken(t *testing.T) {
 	h := start127(t, func(cfg *ServerConfig, _ *Server) { cfg.Token = testToken })
 	paths := []string{"/v1/nowhere", "/"}
 	for _, rt := range h.server.table() {
-		paths = append(paths, rt.path)
+		paths = append(paths, rt.Path)
 	}
 	for _, path := range paths {
 		want := 401

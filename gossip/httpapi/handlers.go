@@ -30,7 +30,7 @@ func (s *Server) getMembers(w http.ResponseWriter, r *http.Request) error {
 			out.Members = append(out.Members, s.memberWithRTT(m))
 		}
 	}
-	writeJSON(w, out)
+	WriteJSON(w, out)
 	return nil
 }
 
@@ -44,7 +44,7 @@ func (s *Server) getMember(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return fmt.Errorf("%w: %.128q", gossip.ErrNoSuchMember, name)
 	}
-	writeJSON(w, MemberAnswer{
+	WriteJSON(w, MemberAnswer{
 		Node: view.Self().Name, Condition: view.Condition().String(), ViewVersion: view.Version(), At: view.At().UTC(),
 		Member: s.memberWithRTT(m),
 	})
@@ -58,7 +58,7 @@ func (s *Server) getInfo(w http.ResponseWriter, r *http.Request) error {
 	info := toInfo(s.cfg.Node.Info(), s.now())
 	info.Version = s.cfg.Version
 	info.Ready, info.ReadyReason = s.ready()
-	writeJSON(w, info)
+	WriteJSON(w, info)
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (s *Server) getJournal(w http.ResponseWriter, r *http.Request) error {
 	for i, e := range entries {
 		out.Entries[i] = toEntry(e)
 	}
-	writeJSON(w, out)
+	WriteJSON(w, out)
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (s *Server) postJoin(w http.ResponseWriter, r *http.Request) error {
 	if len(req.Seeds) == 0 || len(req.Seeds) > maxSeeds {
 		return badRequest(fmt.Sprintf("%d seeds are given", len(req.Seeds)), fmt.Sprintf("give 1 to %d addresses", maxSeeds))
 	}
-	if err := takeTime(w); err != nil {
+	if err := TakeTime(w); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxSlowRequest)
@@ -102,7 +102,7 @@ func (s *Server) postJoin(w http.ResponseWriter, r *http.Request) error {
 	if joined == nil {
 		joined = []string{}
 	}
-	writeJSON(w, JoinAnswer{Joined: joined, Failed: toFailures(result.Failed)})
+	WriteJSON(w, JoinAnswer{Joined: joined, Failed: toFailures(result.Failed)})
 	return nil
 }
 
@@ -128,7 +128,7 @@ func (s *Server) postLeave(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if err := takeTime(w); err != nil {
+	if err := TakeTime(w); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), maxSlowRequest)
@@ -139,7 +139,7 @@ func (s *Server) postLeave(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case err == nil:
-		writeJSON(w, LeaveAnswer{Left: true})
+		WriteJSON(w, LeaveAnswer{Left: true})
 		return nil
 	case errors.Is(err, gossip.ErrClosed):
 		return err
@@ -155,7 +155,7 @@ func (s *Server) postForceLeave(w http.ResponseWriter, r *http.Request) error {
 	if req.Name == "" {
 		return badRequest("the member's name is missing", `send {"name": "..."}`)
 	}
-	if err := takeTime(w); err != nil {
+	if err := TakeTime(w); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxSlowRequest)
@@ -163,7 +163,7 @@ func (s *Server) postForceLeave(w http.ResponseWriter, r *http.Request) error {
 	if err := s.cfg.Node.ForceLeave(ctx, req.Name, req.Prune); err != nil {
 		return err
 	}
-	writeJSON(w, ForceLeaveAnswer{Name: req.Name, Pruned: req.Prune})
+	WriteJSON(w, ForceLeaveAnswer{Name: req.Name, Pruned: req.Prune})
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (s *Server) getTags(w http.ResponseWriter, r *http.Request) error {
 	if _, err := readQuery(r.URL.RawQuery); err != nil {
 		return err
 	}
-	writeJSON(w, Tags{Tags: toMember(s.cfg.Node.View().Self()).Tags})
+	WriteJSON(w, Tags{Tags: toMember(s.cfg.Node.View().Self()).Tags})
 	return nil
 }
 
@@ -191,7 +191,7 @@ func (s *Server) patchTags(w http.ResponseWriter, r *http.Request) error {
 	if _, empty := req.Set[""]; empty {
 		return badRequest("a tag without a key is not possible", "give each tag a key")
 	}
-	if err := takeTime(w); err != nil {
+	if err := TakeTime(w); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), maxSlowRequest)
@@ -199,7 +199,7 @@ func (s *Server) patchTags(w http.ResponseWriter, r *http.Request) error {
 	tags, err := s.cfg.Node.UpdateTags(ctx, req.Set, req.Remove)
 	switch {
 	case err == nil:
-		writeJSON(w, Tags{Tags: tags})
+		WriteJSON(w, Tags{Tags: tags})
 		return nil
 	case errors.Is(err, gossip.ErrClosed), errors.Is(err, gossip.ErrLeft):
 		return err
@@ -217,7 +217,7 @@ func (s *Server) getKeys(w http.ResponseWriter, r *http.Request) error {
 	if ring == nil {
 		return gossip.ErrNoKeyring
 	}
-	writeJSON(w, Keys{Keys: toKeys(ring.List())})
+	WriteJSON(w, Keys{Keys: toKeys(ring.List())})
 	return nil
 }
 
@@ -234,7 +234,7 @@ func (s *Server) postKeys(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.log.Info().Str("part", "api").Str("action", req.Action).Str("key_id", req.ID).Msg("the keyring was changed")
-	writeJSON(w, Keys{ID: req.ID, Keys: toKeys(ring.List())})
+	WriteJSON(w, Keys{ID: req.ID, Keys: toKeys(ring.List())})
 	return nil
 }
 

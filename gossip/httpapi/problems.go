@@ -68,6 +68,15 @@ func newProblem(status int, kind, detail, hint string) *problem {
 	return &problem{Problem{Type: kind, Title: titles[kind], Status: status, Detail: detail, Hint: hint}}
 }
 
+// NewProblem is an error of a handler that is answered with this status and
+// type; title says what the type is, detail and hint are for this occurrence.
+func NewProblem(status int, kind, title, detail, hint string) error {
+	return &problem{Problem{Type: kind, Title: title, Status: status, Detail: detail, Hint: hint}}
+}
+
+// BadRequest is NewProblem for a request that cannot be understood.
+func BadRequest(detail, hint string) error { return badRequest(detail, hint) }
+
 func badRequest(detail, hint string) *problem {
 	return newProblem(http.StatusBadRequest, ProblemBadRequest, detail, hint)
 }
@@ -113,8 +122,8 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 	writeAs(w, p.Status, typeProblem, p.Problem)
 }
 
-// writeJSON answers with 200 and a body.
-func writeJSON(w http.ResponseWriter, body any) { writeAs(w, http.StatusOK, typeJSON, body) }
+// WriteJSON answers with 200 and a body, which must be possible to encode.
+func WriteJSON(w http.ResponseWriter, body any) { writeAs(w, http.StatusOK, typeJSON, body) }
 
 func writeAs(w http.ResponseWriter, status int, mediaType string, body any) {
 	data, err := json.Marshal(body)

@@ -54,7 +54,10 @@ func cause(err error, address string) string {
 	case errors.As(err, &op):
 		return op.Err.Error()
 	}
-	return strings.TrimPrefix(err.Error(), httpapi.ErrNotReachable.Error()+" at "+address+": ")
+	if _, after, found := strings.Cut(err.Error(), httpapi.ErrNotReachable.Error()+" at "+address+": "); found {
+		return after
+	}
+	return err.Error()
 }
 
 func explainRefusal(ctx context.Context, api *httpapi.Client, refused *httpapi.APIError) error {

@@ -50,7 +50,7 @@ func (a *app) ask(f func(c *cli.Context, api *httpapi.Client) error) cli.ActionF
 		}
 		d := c.Duration(flagTimeout)
 		ctx, cancel := context.WithTimeoutCause(c.Context, d,
-			fmt.Errorf("%w at %s: no answer within %v", httpapi.ErrNotReachable, api.Address(), d))
+			fmt.Errorf("the agent is %w at %s: no answer within %v", httpapi.ErrNotReachable, api.Address(), d))
 		defer cancel()
 		c.Context = ctx
 		return f(c, api)
