@@ -1,12 +1,14 @@
 package simulator
 
 import (
+	"fmt"
 	"time"
 
 	"heartbeat/membership"
 	"heartbeat/simulator/engine"
 	"heartbeat/simulator/oracle"
 	"heartbeat/simulator/scenario"
+	"heartbeat/simulator/virtual"
 )
 
 // recorder hands what an engine reports to the oracle and to the trace.
@@ -23,8 +25,13 @@ type recorder struct {
 
 var _ engine.Recorder = (*recorder)(nil)
 
-func newRecorder(plan *scenario.Plan, timing oracle.Timing, trace *tracer, passed func(time.Duration)) (*recorder, error) {
-	judge, err := oracle.New(plan, timing)
+// recorder follows a run of the plan.
+func (e *Experiment) recorder(plan *scenario.Plan, trace *tracer, passed func(time.Duration)) (*recorder, error) {
+	cfg, err := virtual.NodeConfig(e.Scenario)
+	if err != nil {
+		return nil, err
+	}
+	judge, err := oracle.New(plan, oracle.LifeguardTiming(len(plan.Nodes), cfg.ProbeInterval, cfg.AwarenessMax, cfg.SuspicionMult, cfg.SuspicionMaxTimeoutMult))
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +40,14 @@ func newRecorder(plan *scenario.Plan, timing oracle.Timing, trace *tracer, passe
 		r.index[name] = i
 	}
 	return r, nil
+}
+
+// refused is the error of a run whose history the oracle does not accept.
+func (r *recorder) refused(seed uint64) error {
+	if r.err == nil {
+		return nil
+	}
+	return fmt.Errorf("seed %d: the oracle does not accept what the engine reported: %w", seed, r.err)
 }
 
 // note keeps the first error: a history that the oracle refuses makes the

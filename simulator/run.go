@@ -23,6 +23,8 @@ import (
 // Options say how to run an experiment. The zero value runs the scenario's own
 // seeds one after the other in this process.
 type Options struct {
+	// Engine plays the seeds, one after the other; nil is the virtual engine.
+	Engine Engine
 	// T is the test that this runs in, if any. Package testing allows no
 	// bubble of virtual time inside another test's without it.
 	T *testing.T
@@ -63,6 +65,11 @@ func Run(ctx context.Context, e *Experiment, opts Options) (*result.Result, erro
 	seeds := opts.Seeds
 	if seeds.Len() == 0 {
 		seeds = e.Scenario.Seeds
+	}
+	if opts.Engine != nil {
+		if err := opts.Engine.Check(e.Scenario); err != nil {
+			return nil, err
+		}
 	}
 	res, err := describe(e, seeds, opts)
 	if err != nil {
@@ -107,7 +114,7 @@ func describe(e *Experiment, seeds scenario.Seeds, opts Options) (*result.Result
 			Profile: string(sc.Cluster.Profile), Detector: sc.Cluster.Detector, Changed: sc.Cluster.Settings,
 			Nodes: sc.Cluster.Nodes, End: oracle.Number(sc.End().Seconds()),
 		},
-		Engine:   "virtual",
+		Engine:   engineName(opts.Engine),
 		Settings: make(map[string]string),
 		Seeds:    seeds.String(),
 		Command:  opts.Command,
@@ -139,8 +146,8 @@ func runAll(ctx context.Context, e *Experiment, seeds []uint64, opts Options) ([
 	if jobs <= 0 {
 		jobs = runtime.NumCPU()
 	}
-	if len(opts.Child) == 0 {
-		jobs = 1 // runs in one process take turns
+	if len(opts.Child) == 0 || opts.Engine != nil {
+		jobs = 1 // runs in one process, or on one machine's real clock, take turns
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -218,6 +225,9 @@ const TraceSuffix = ".trace.jsonl"
 func TraceName(seed uint64) string { return fmt.Sprintf("seed-%d%s", seed, TraceSuffix) }
 
 func play(ctx context.Context, e *Experiment, j job, opts Options, passed func(time.Duration)) (run oracle.RunResult, err error) {
+	if opts.Engine != nil {
+		return playReal(ctx, e, j, opts.Engine, passed)
+	}
 	if len(opts.Child) > 0 {
 		return spawn(ctx, opts.Child, e.Scenario.Cluster.Nodes, j, passed)
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"heartbeat/gossip"
 	"heartbeat/simulator/engine"
 	"heartbeat/simulator/oracle"
 	"heartbeat/simulator/virtual"
@@ -23,15 +22,11 @@ func playSeed(ctx context.Context, t *testing.T, e *Experiment, seed uint64, tra
 	if err != nil {
 		return oracle.RunResult{}, err
 	}
-	cfg, err := virtual.NodeConfig(e.Scenario)
-	if err != nil {
-		return oracle.RunResult{}, err
-	}
 	var tr *tracer
 	if traceTo != nil {
 		tr = newTracer(traceTo, e.Scenario, plan.Nodes)
 	}
-	rec, err := newRecorder(plan, timing(e.Scenario.Cluster.Nodes, cfg), tr, passed)
+	rec, err := e.recorder(plan, tr, passed)
 	if err != nil {
 		return oracle.RunResult{}, err
 	}
@@ -58,14 +53,11 @@ func playSeed(ctx context.Context, t *testing.T, e *Experiment, seed uint64, tra
 		rec.judge.BreakOff(err.Error())
 	case err != nil:
 		return oracle.RunResult{}, fmt.Errorf("seed %d: %w", seed, err)
-	case rec.err != nil:
-		return oracle.RunResult{}, fmt.Errorf("seed %d: the oracle does not accept what the engine reported: %w", seed, rec.err)
+	}
+	if err := rec.refused(seed); err != nil {
+		return oracle.RunResult{}, err
 	}
 	return rec.judge.Finish()
-}
-
-func timing(nodes int, cfg gossip.Config) oracle.Timing {
-	return oracle.LifeguardTiming(nodes, cfg.ProbeInterval, cfg.AwarenessMax, cfg.SuspicionMult, cfg.SuspicionMaxTimeoutMult)
 }
 
 // cpuTime is the processor time of this process so far; 0 where the system

@@ -15,7 +15,8 @@ import (
 
 // Cluster is a number of nodes whose agents can be started and stopped and to
 // which faults can be done. Methods for different nodes may be called at the
-// same time, those for one node are called one after another.
+// same time. Of those for one node, Start, Kill, Freeze and Thaw are called one
+// after another; all others may be called beside these and each other.
 //
 // Methods that return a time return the moment, by this host's clock, at which
 // what they do had taken effect.
@@ -25,8 +26,9 @@ type Cluster interface {
 	Start(ctx context.Context, node int, seeds []int) error
 	// Kill ends a node's process with SIGKILL and waits for its end.
 	Kill(ctx context.Context, node int) (time.Time, error)
-	// Ended waits until a node's process has ended by itself, after it was told
-	// to leave.
+	// Ended waits until a node's process has ended by itself. The error is nil
+	// when it ended with status 0, ctx's when it still runs, and otherwise it
+	// says how the process ended and what it wrote last.
 	Ended(ctx context.Context, node int) (time.Time, error)
 	// Freeze stops a node's process with SIGSTOP; Thaw lets it go on.
 	Freeze(ctx context.Context, node int) (time.Time, error)

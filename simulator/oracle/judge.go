@@ -92,6 +92,9 @@ func (j *Judge) BreakOff(reason string) { j.result.BrokenOff = reason }
 // CPU notes how much processor time the run took in all.
 func (j *Judge) CPU(total time.Duration) { j.result.CPU = seconds(total) }
 
+// Clock notes how exact the times are.
+func (j *Judge) Clock(c Clock) { j.result.Clock = &c }
+
 // advance lets the plan's actions happen up to and including a moment. What happens at the same moment
 // happens together, and before what nodes note at it.
 func (j *Judge) advance(to time.Duration) {
@@ -320,6 +323,7 @@ func (j *Judge) Finish() (RunResult, error) {
 	r.Heat, j.heat = j.heat.finish(), nil
 	r.Bands = Bands(j.plan)
 	j.converge()
+	r.HeldFailed = j.views.heldFailed()
 	for i := range j.nodes {
 		if s := j.views.endState(i); s.Alive != r.RunningAtEnd-one(j.truth.Running(i)) {
 			r.EndStates = append(r.EndStates, s)

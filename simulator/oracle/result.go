@@ -32,9 +32,14 @@ type RunResult struct {
 	RunningAtEnd int `json:"running_at_end"`
 	// EndStates say as what nodes were seen in the end. Nodes that all others saw alive are left out.
 	EndStates []EndState `json:"end_states"`
-	Load      Load       `json:"load"`
+	// HeldFailed are, for each node that ran in the end and held anybody failed, those that it held failed. Left
+	// out in clusters of more than 100 nodes.
+	HeldFailed []HeldFailed `json:"held_failed,omitempty"`
+	Load       Load         `json:"load"`
 	// CPU is the processor time that the run took, in all; 0 when the engine did not tell.
 	CPU Number `json:"cpu_s"`
+	// Clock says how exact the times are; absent for virtual time, which is exact.
+	Clock *Clock `json:"clock,omitempty"`
 	// Heat is the heatmap.
 	Heat Heat `json:"heat"`
 	// Bands are the faults and stops of this run, to draw with the heatmap: other seeds pick other nodes.
@@ -115,6 +120,23 @@ type EndState struct {
 	Failed   int    `json:"failed"`
 	Left     int    `json:"left"`
 	Unlisted int    `json:"unlisted"` // never heard of, or removed
+}
+
+// HeldFailed is whom one node held failed in the end, in the order of the nodes.
+type HeldFailed struct {
+	Observer string   `json:"observer"`
+	Failed   []string `json:"failed"`
+}
+
+// Clock says how exact the times of a run in real time are.
+type Clock struct {
+	// Skew is the largest difference measured between a node's clock and the one that the timeline went by.
+	Skew Number `json:"skew_s"`
+	// Step is how much that clock was set forward (or back: negative) during the run.
+	Step Number `json:"step_s"`
+	// Lag is the longest time from when an action was planned until it had taken effect. The oracle judges by the
+	// moment of the effect.
+	Lag Number `json:"lag_s"`
 }
 
 // Example is one false alarm.

@@ -263,6 +263,17 @@ func (w *twin) judge() RunResult {
 			r.EndStates = append(r.EndStates, e)
 		}
 	}
+	for o := range n {
+		h := HeldFailed{Observer: scenario.NodeName(o)}
+		for s := range n {
+			if s != o && last.truth.Running(o) && last.belief[o][s] == "failed" {
+				h.Failed = append(h.Failed, scenario.NodeName(s))
+			}
+		}
+		if h.Failed != nil {
+			r.HeldFailed = append(r.HeldFailed, h)
+		}
+	}
 	return r
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,6 +54,20 @@ func read[T any](t testing.TB, name string) *T {
 func sample(t testing.TB, name string) *result.Result {
 	t.Helper()
 	return read[result.Result](t, name)
+}
+
+// engines is a comparison of two engines: the first arm of a sample, once more
+// as if another engine had played it.
+func engines(t testing.TB) *result.Comparison {
+	c := read[result.Comparison](t, "comparison")
+	virtual, netns := *c.Arms[0].Result, *c.Arms[0].Result
+	netns.Engine = "netns"
+	netns.Runs = slices.Clone(netns.Runs)
+	netns.Runs[0].Clock = &oracle.Clock{Skew: 0.0004, Step: -0.0001, Lag: 0.0123}
+	c.Arms = []result.Arm{{Label: "virtual", Set: []string{}, Result: &virtual}, {Label: "netns", Set: []string{}, Result: &netns}}
+	c.Against = []oracle.Comparison{oracle.Compare(virtual.Runs, netns.Runs)}
+	c.FinalViews = []oracle.FinalViews{{Compared: 3, Equal: 2, Differences: []string{"seed 2: n1 holds failed: nobody against n4, n5"}}}
+	return c
 }
 
 // interrupted is a run that was stopped by hand, with one seed broken off.

@@ -15,10 +15,13 @@ func HTMLComparison(w io.Writer, c *result.Comparison) error {
 	p := &page{Title: "Comparison", Data: data{Charts: map[string]chart{}}}
 	if len(c.Arms) > 0 {
 		first := c.Arms[0].Result
-		p.Title, p.Description, p.About = first.Scenario.Name+": a comparison", first.Scenario.Description, about(first)
+		p.Title, p.Description, p.About = first.Scenario.Name+": a comparison", first.Scenario.Description, aboutArms(c.Arms)
 		p.Banner = comparisonBanner(c)
 		for i := range min(len(c.Against), len(c.Arms)-1) {
 			p.against(i, c.Arms[0].Label, c.Arms[i+1].Label, &c.Against[i])
+			if i < len(c.FinalViews) {
+				p.finalViews(&c.FinalViews[i])
+			}
 		}
 		p.armDetection(c.Arms)
 		p.armTable(c.Arms)
@@ -72,6 +75,17 @@ func (p *page) against(number int, a, b string, c *oracle.Comparison) {
 		parts = append(parts, part{Text: "No difference at all: " + strings.Join(same, ", ") + "."})
 	}
 	p.Sections = append(p.Sections, section{ID: fmt.Sprintf("against-%d", number), Title: b + " against " + a, Parts: parts})
+}
+
+// finalViews adds to the section of two arms whether they ended with the same
+// views.
+func (p *page) finalViews(f *oracle.FinalViews) {
+	text, differences, _ := finalViews(f)
+	last := &p.Sections[len(p.Sections)-1]
+	last.Parts = append(last.Parts, part{Text: text + "."})
+	if len(differences) > 0 {
+		last.Parts = append(last.Parts, part{Pre: strings.Join(differences, "\n")})
+	}
 }
 
 // armDetection draws the arms' detection times into one chart.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -57,18 +58,22 @@ func (s *sheet) flush(w io.Writer) error {
 }
 
 // identity says what was run.
-func (s *sheet) identity(r *result.Result) {
+func (s *sheet) identity(r *result.Result) { s.identityOf(r, about(r)) }
+
+func (s *sheet) identityOf(r *result.Result, about []string) {
 	s.line(s.paint(styleTitle, clean(r.Scenario.Name)))
 	if r.Scenario.Description != "" {
 		s.words(2, nil, r.Scenario.Description)
 	}
-	for _, text := range about(r) {
+	for _, text := range about {
 		s.words(2, &styleDim, text)
 	}
 }
 
 // about says, in a few lines, what was run where.
-func about(r *result.Result) []string {
+func about(r *result.Result) []string { return aboutOn(r.Engine+" engine", r) }
+
+func aboutOn(engine string, r *result.Result) []string {
 	nodes := many(r.Scenario.Nodes, "node")
 	if r.Scenario.Profile != "" {
 		nodes += ", " + r.Scenario.Profile + " profile"
@@ -77,7 +82,7 @@ func about(r *result.Result) []string {
 		nodes += ", detector " + r.Scenario.Detector
 	}
 	lines := []string{
-		fmt.Sprintf("%s engine, %s; %s of %s, seeds %s", r.Engine, nodes, many(len(r.Runs), "run"), r.Scenario.End, r.Seeds),
+		fmt.Sprintf("%s, %s; %s of %s, seeds %s", engine, nodes, many(len(r.Runs), "run"), r.Scenario.End, r.Seeds),
 	}
 	if changed := changedSettings(r); changed != "" {
 		lines = append(lines, "on top of the profile: "+changed)
@@ -85,8 +90,39 @@ func about(r *result.Result) []string {
 	if len(r.Scenario.Set) > 0 {
 		lines = append(lines, "overrides: "+strings.Join(r.Scenario.Set, ", "))
 	}
-	return append(lines, machineText(r))
+	lines = append(lines, machineText(r))
+	if text := clockText(r.Runs); text != "" {
+		lines = append(lines, text)
+	}
+	return lines
 }
+
+// clockText says how exact times are that were taken from real clocks; empty
+// for virtual time.
+func clockText(runs []oracle.RunResult) string {
+	var worst oracle.Clock
+	real := false
+	for i := range runs {
+		if c := runs[i].Clock; c != nil {
+			real = true
+			worst.Skew, worst.Step, worst.Lag = max(worst.Skew, c.Skew), larger(worst.Step, c.Step), max(worst.Lag, c.Lag)
+		}
+	}
+	if !real {
+		return ""
+	}
+	return fmt.Sprintf("times are wall seconds of one host's clock; largest of all runs: skew between nodes %s, step of the clock %s, an action late by %s",
+		milliseconds(worst.Skew), milliseconds(worst.Step), milliseconds(worst.Lag))
+}
+
+func larger(a, b oracle.Number) oracle.Number {
+	if math.Abs(float64(b)) > math.Abs(float64(a)) {
+		return b
+	}
+	return a
+}
+
+func milliseconds(n oracle.Number) string { return fmt.Sprintf("%.1f ms", 1000*float64(n)) }
 
 // machineText says where it was run, and how long that took.
 func machineText(r *result.Result) string {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"charm.land/lipgloss/v2"
+
 	"heartbeat/simulator/oracle"
 	"heartbeat/simulator/result"
 )
@@ -19,7 +21,7 @@ func TerminalComparison(w io.Writer, c *result.Comparison, opts Options) error {
 		s.line("There is nothing to compare.")
 		return s.flush(w)
 	}
-	s.identity(c.Arms[0].Result)
+	s.identityOf(c.Arms[0].Result, aboutArms(c.Arms))
 	s.heading("Arms")
 	s.arms(c.Arms)
 	for i, against := range c.Against {
@@ -27,8 +29,47 @@ func TerminalComparison(w io.Writer, c *result.Comparison, opts Options) error {
 			break
 		}
 		s.against(c.Arms[0].Label, c.Arms[i+1].Label, &against)
+		if i < len(c.FinalViews) {
+			text, differences, style := finalViews(&c.FinalViews[i])
+			s.line("  ", s.paint(*style, text))
+			for _, d := range differences {
+				s.words(4, &styleDim, d)
+			}
+		}
 	}
 	return s.flush(w)
+}
+
+// aboutArms says what was run, and on which engines.
+func aboutArms(arms []result.Arm) []string {
+	first := arms[0].Result
+	var engines []string
+	for _, arm := range arms {
+		if !slices.Contains(engines, arm.Result.Engine) {
+			engines = append(engines, arm.Result.Engine)
+		}
+	}
+	if len(engines) == 1 {
+		return about(first)
+	}
+	lines := aboutOn("engines "+strings.Join(engines, " and "), first)
+	for _, arm := range arms[1:] {
+		if text := clockText(arm.Result.Runs); text != "" {
+			lines = append(lines, arm.Label+": "+text)
+		}
+	}
+	return lines
+}
+
+// finalViews says whether the runs ended with the same views.
+func finalViews(f *oracle.FinalViews) (text string, differences []string, style *lipgloss.Style) {
+	switch {
+	case f.Compared == 0:
+		return "Final views: not compared", nil, &styleWarn
+	case f.Equal == f.Compared:
+		return fmt.Sprintf("Final views: equal in all %s: every node holds the same others failed", many(f.Compared, "seed")), nil, &styleGood
+	}
+	return fmt.Sprintf("Final views: equal in %d of %s", f.Equal, many(f.Compared, "seed")), f.Differences, &styleBad
 }
 
 // arms shows what the runs of each arm came to.

@@ -7,12 +7,16 @@ import (
 )
 
 // Comparison is the same scenario with the same seeds under two or more
-// settings. The first arm is the one that the others are compared with.
+// settings, or on two or more engines. The first arm is the one that the others
+// are compared with.
 type Comparison struct {
 	Version int   `json:"version"`
 	Arms    []Arm `json:"arms"`
 	// Against has, for each arm but the first, how it differs from the first.
 	Against []oracle.Comparison `json:"against"`
+	// FinalViews has, when engines are compared, for each arm but the first
+	// whether the runs ended with the same views.
+	FinalViews []oracle.FinalViews `json:"final_views,omitempty"`
 	// Partial tells that it was interrupted: arms may be missing, or runs of
 	// the last one.
 	Partial bool `json:"partial"`
