@@ -1,0 +1,164 @@
+package live
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"heartbeat/membership"
+)
+
+// collectPatience is how long nodes may take to tell what they have seen, once
+// the run is over.
+const collectPatience = 10 * time.Second
+
+// collect reads what the nodes still have to tell.
+func (p *play) collect(ctx context.Context) error {
+	end := time.Now()
+	p.clock.Step = (end.Round(0).Sub(p.time0.Round(0)) - end.Sub(p.time0)).Abs()
+	if err := p.measureClocks(ctx); err != nil {
+		return err
+	}
+	soon, cancel := context.WithTimeout(ctx, collectPatience)
+	defer cancel()
+	return p.each(func(n *node) error {
+		if err := n.idle(soon); err != nil && ctx.Err() != nil {
+			return err
+		}
+		n.mu.Lock()
+		lives := slices.Clone(n.lives)
+		n.mu.Unlock()
+		for _, l := range lives {
+			if err := l.finish(soon); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// finish waits until everything that the process has seen up to now was read.
+// What a frozen one has seen, it has told before it was frozen.
+func (l *life) finish(ctx context.Context) error {
+	n := l.node
+	if l.isTold() {
+		select {
+		case <-l.over:
+		case <-ctx.Done(): // it is still leaving
+		}
+		return nil
+	}
+	if l.isFrozen() {
+		return nil
+	}
+	m, err := n.metrics(ctx)
+	for err == nil && l.newest() < m.events {
+		err = sleepUntil(ctx, time.Now().Add(5*time.Millisecond))
+	}
+	if err == nil {
+		err = n.sample(ctx)
+	}
+	if err == nil {
+		err = n.readJournal(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("read what %s saw last (event %d of %d): %w", n.name(), l.newest(), m.events, err)
+	}
+	return nil
+}
+
+// readJournal notes the node's own accusations. It does nothing when the node
+// is stopped or frozen.
+func (n *node) readJournal(ctx context.Context) error {
+	l := n.current()
+	if l == nil || l.isFrozen() {
+		return nil
+	}
+	j, err := n.api().Journal(ctx, "")
+	if err != nil || n.current() != l {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range j.Entries {
+		key := accused{e.Member, e.Incarnation}
+		if e.Kind != membership.EntryAccused.String() || e.By != n.name() || e.Member == n.name() {
+			continue
+		}
+		if at, known := l.accused[key]; known && !e.At.Before(at) {
+			continue
+		}
+		if l.accused == nil {
+			l.accused = map[accused]time.Time{}
+		}
+		l.accused[key] = e.At
+	}
+	return nil
+}
+
+// history puts together what happened.
+func (p *play) history() *History {
+	h := &History{Start: p.start}
+	plan := *p.plan
+	plan.Actions = slices.Clone(p.plan.Actions)
+	var last time.Duration
+	p.mu.Lock()
+	for i := range plan.Actions {
+		took := max(p.effects[i].Sub(p.time0), plan.Actions[i].At)
+		p.clock.Lag = max(p.clock.Lag, took-plan.Actions[i].At)
+		last = min(max(last, took), plan.End)
+		plan.Actions[i].At = last
+	}
+	p.mu.Unlock()
+	h.Plan, h.Clock = &plan, p.clock
+	for _, n := range p.nodes {
+		for _, l := range n.lives {
+			l.history(h, p.time0)
+		}
+		n.metering.Lock()
+		for _, s := range n.loads {
+			if s.To > s.From {
+				h.Loads = append(h.Loads, s)
+			}
+		}
+		n.metering.Unlock()
+	}
+	slices.SortStableFunc(h.Observations, func(a, b Observation) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Accusations, func(a, b Accusation) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Loads, func(a, b Load) int { return cmp.Compare(a.To, b.To) })
+	return h
+}
+
+// history adds what this life saw after time 0. Nothing of it lies before the
+// action that began it or after its end: clocks of several hosts may say so.
+func (l *life) history(h *History, zero time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var low time.Duration
+	if l.action != firstLife {
+		low = h.Plan.Actions[l.action].At
+	}
+	place := func(at time.Time) (time.Duration, bool) {
+		since := at.Round(0).Sub(zero.Round(0))
+		if since < 0 && l.action == firstLife {
+			return 0, false
+		}
+		if !l.ended.IsZero() {
+			since = min(since, l.ended.Sub(zero))
+		}
+		return max(since, low), true
+	}
+	for key, at := range l.accused {
+		if since, ok := place(at); ok {
+			h.Accusations = append(h.Accusations, Accusation{At: since, Observer: l.node.index, Subject: key.subject, Incarnation: key.incarnation})
+		}
+	}
+	for _, c := range l.changes {
+		if since, ok := place(c.At); ok {
+			low = since // a node's events keep their order
+			h.Observations = append(h.Observations, Observation{At: since, Observer: l.node.index, Change: c})
+		}
+	}
+}
