@@ -26,7 +26,8 @@ type Config struct {
 	// SuspicionLapse is how long a suspicion stands that is neither confirmed nor
 	// refuted. The tap misses refutations that arrive inside a push/pull, so this should be the
 	// engine's longest suspicion timeout plus slack: shorter hides suspicions that the
-	// engine still holds, longer shows ones that it has dropped. 0 means for ever, at most 10 years.
+	// engine still holds, longer shows ones that it has dropped. 0 means for ever, or 2 min
+	// with Verdicts; at most 10 years.
 	SuspicionLapse time.Duration
 
 	// FailedRetention and LeftRetention are how long failed and left members stay in
@@ -48,6 +49,9 @@ type Config struct {
 	// crashed peer or 1 % loss causes at a healthy node. At 3 the node probes four times more
 	// slowly than it should, so what it finds comes late. Default 3, at least 1.
 	DegradedScore int
+
+	// Verdicts lets witnesses decide, with these settings. Nil: the engine alone decides.
+	Verdicts *Verdicts
 }
 
 // Upper bounds that keep sums of durations and indices of the journal from overflowing.
@@ -68,6 +72,12 @@ func (cfg Config) withDefaults() (Config, error) {
 	cfg.DegradedScore = cmp.Or(cfg.DegradedScore, 3)
 
 	var errs []error
+	if cfg.Verdicts != nil {
+		v := cfg.Verdicts.withDefaults()
+		errs = v.check()
+		cfg.Verdicts = &v
+		cfg.SuspicionLapse = cmp.Or(cfg.SuspicionLapse, defaultLapse)
+	}
 	reject := func(bad bool, format string, args ...any) {
 		if bad {
 			errs = append(errs, fmt.Errorf("membership config: "+format, args...))

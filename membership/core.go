@@ -22,6 +22,8 @@ type Core struct {
 	version   uint64
 	ignored   uint64
 	effects   []Effect // of the Step in progress
+	looking   []look   // this node's looks as a witness that are under way; at most maxLooks
+	tally     Tally
 
 	snapshot []*fact // what views share; valid while snapped == version
 	snapped  uint64
@@ -69,6 +71,10 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.record(in)
 	case Conflict:
 		c.conflict(in)
+	case Testified:
+		c.testified(in)
+	case Probed:
+		c.probed(in)
 	case Health:
 		c.health = in.Score
 	case Tick:
@@ -138,8 +144,12 @@ func (c *Core) expire() {
 			c.table.replace(r, r.fact, true)
 			c.table.disarm(r)
 		case Suspect:
-			c.lapse(r)
+			c.review(r)
 		case Failed, Left:
+			if r.engine {
+				c.unconfirmed(r)
+				continue
+			}
 			c.forget(r)
 		default:
 			c.table.remove(r)
@@ -155,8 +165,12 @@ func (c *Core) deadline(r *row) (time.Duration, bool) {
 		// Rounded up to an eighth, so that a thousand joins need a handful of wakes.
 		step := max(c.cfg.StableAfter/8, 1)
 		return (f.since + c.cfg.StableAfter + step - 1) / step * step, true
+	case f.state == Suspect && c.cfg.Verdicts != nil:
+		return c.reviewAt(r), true
 	case f.state == Suspect && c.cfg.SuspicionLapse > 0:
 		return r.suspicion.since + c.cfg.SuspicionLapse, true
+	case f.state.gone() && r.engine:
+		return f.since + c.cfg.SuspicionLapse, true
 	case f.state.gone() && !f.local:
 		return f.since + c.retention(f.state), true
 	case f.state == 0:
@@ -185,16 +199,24 @@ func (c *Core) put(r *row, f fact) {
 	if f.state != before {
 		r.heard = 0
 		if f.state != Suspect {
-			r.suspicion = nil
+			r.suspicion, r.holding = nil, false
+		}
+		if f.state != Failed {
+			r.judged = false
 		}
 	}
+	c.rearm(r)
+	if f.state != 0 || before != 0 {
+		c.version++
+	}
+}
+
+// rearm sets r's alarm to what time alone will change.
+func (c *Core) rearm(r *row) {
 	if due, ok := c.deadline(r); ok {
 		c.table.arm(r, due)
 	} else {
 		c.table.disarm(r)
-	}
-	if f.state != 0 || before != 0 {
-		c.version++
 	}
 }
 

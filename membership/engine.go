@@ -40,10 +40,27 @@ func (c *Core) joined(in Joined) {
 	if f.local {
 		c.self = r
 	}
+	r.engine = true
+	c.overturned(r)
+	if r.holding {
+		c.spared(r, f)
+		return
+	}
 	c.put(r, f)
 	reason := joinReason(before, f.local)
 	c.emit(ChangeJoined, r.fact, before, nil, reason)
 	c.write(EntryJoined, r.fact, f.inc, "", SourceEngine, reason)
+}
+
+// spared ends the holding back of a failure that the member has refuted: subscribers never
+// hear of it. The engine takes a member back only at a higher incarnation.
+func (c *Core) spared(r *row, f fact) {
+	f.inc = max(f.inc, r.fact.inc+1)
+	c.tally.Spared++
+	c.put(r, f)
+	reason := "it proved itself alive after the engine had been told that it failed"
+	c.emit(ChangeRefuted, r.fact, Suspect, saidBy(f.name), reason)
+	c.write(EntryRefuted, r.fact, f.inc, f.name, SourceEngine, reason)
 }
 
 func joinReason(before State, local bool) string {
@@ -101,36 +118,53 @@ func (c *Core) engineGone(name string, claim Claim) {
 		return
 	}
 	before := r.fact
+	r.engine = false
 	claim.Incarnation = max(claim.Incarnation, before.inc)
 	switch weigh(before.claim(), claim) {
 	case keep, agree:
+		c.rearm(r)
 		return
 	}
-	by, reason := []string(nil), "it left the cluster"
-	if claim.State == Failed {
-		by, reason = c.failedBecause(r)
+	if claim.State == Left {
+		c.gone(r, claim, nil, "it left the cluster")
+		return
 	}
-	f := *before
+	if c.cfg.Verdicts != nil {
+		if witnesses := c.confirmed(r); witnesses != nil && before.state == Suspect {
+			c.convict(r, witnesses)
+			return
+		}
+		if c.holdBack(r, claim.Incarnation) {
+			return
+		}
+	}
+	by, reason := c.failedBecause(r)
+	c.gone(r, claim, by, reason)
+}
+
+// gone makes a member failed or left by the engine's word.
+func (c *Core) gone(r *row, claim Claim, by []string, reason string) {
+	before, f := r.fact.state, *r.fact
 	f.state, f.inc, f.forcedOut = claim.State, claim.Incarnation, false
-	if f.state != before.state {
+	if f.state != before {
 		f.since = c.now
 	}
 	c.put(r, f)
-	if f.state == before.state {
+	if f.state == before {
 		return
 	}
 	kind, entry := ChangeFailed, EntryFailed
 	if f.state == Left {
 		kind, entry = ChangeLeft, EntryLeft
 	}
-	c.emit(kind, r.fact, before.state, by, reason)
+	c.emit(kind, r.fact, before, by, reason)
 	c.write(entry, r.fact, f.inc, "", SourceEngine, reason)
 }
 
 // failedBecause returns the evidence against a member, and it as a sentence.
 func (c *Core) failedBecause(r *row) (accusers []string, reason string) {
 	s := r.suspicion
-	if s == nil {
+	if s == nil || len(s.accusers) == 0 {
 		return nil, "the engine declared it failed; no accusation was seen here"
 	}
 	return s.accusers, fmt.Sprintf("accused by %s and not refuted for %v",

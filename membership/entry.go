@@ -7,24 +7,31 @@ type EntryKind uint8
 
 // The kinds of journal entry.
 const (
-	EntryJoined    EntryKind = iota + 1 // the engine holds it alive again or for the first time
-	EntryUpdated                        // its address or tags changed
-	EntryAccused                        // one accuser's first accusation at that incarnation
-	EntryRefuted                        // it raised its incarnation
-	EntryLapsed                         // a suspicion was dropped
-	EntryFailed                         // it failed
-	EntryLeft                           // it left
-	EntryForcedOut                      // an operator forced it out
-	EntryRemoved                        // it was forgotten or pruned
-	EntryCondition                      // this node's own condition changed
-	EntryConflict                       // two nodes use its name
+	EntryJoined     EntryKind = iota + 1 // the engine holds it alive again or for the first time
+	EntryUpdated                         // its address or tags changed
+	EntryAccused                         // one accuser's first accusation at that incarnation
+	EntryRefuted                         // it raised its incarnation
+	EntryLapsed                          // a suspicion was dropped
+	EntryFailed                          // it failed
+	EntryLeft                            // it left
+	EntryForcedOut                       // an operator forced it out
+	EntryRemoved                         // it was forgotten or pruned
+	EntryCondition                       // this node's own condition changed
+	EntryConflict                        // two nodes use its name
+	EntryTestified                       // a witness got no answer from it though its controls answered
+	EntryAbstained                       // this node got no answer from it, nor from its controls
+	EntryAnswered                        // it answered this node, which looked as a witness
+	EntryVerdict                         // it failed by a quorum of witnesses
+	EntryOverturned                      // it proved itself alive after a verdict
+	EntryHeld                            // the engine's word that it failed is held back
 )
 
 var entryNames = []string{"", "joined", "updated", "accused", "refuted", "lapsed", "failed", "left",
-	"forced-out", "removed", "condition", "conflict"}
+	"forced-out", "removed", "condition", "conflict", "testified", "abstained", "answered", "verdict", "overturned", "held-back"}
 
 // String returns the kind as one word: "joined", "updated", "accused", "refuted", "lapsed",
-// "failed", "left", "forced-out", "removed", "condition" or "conflict".
+// "failed", "left", "forced-out", "removed", "condition", "conflict", "testified", "abstained",
+// "answered", "verdict", "overturned" or "held-back".
 func (k EntryKind) String() string { return nameOf(entryNames, k) }
 
 // MarshalText returns the kind as one word, empty for the zero EntryKind.

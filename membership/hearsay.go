@@ -19,51 +19,71 @@ func (c *Core) accused(in Accused) {
 	before, claim := r.fact, Claim{in.Incarnation, Suspect}
 	if before.local {
 		if in.Incarnation >= before.inc {
-			c.testify(r, in, "this node is accused itself")
+			c.addAccuser(r, in, "this node is accused itself")
 		}
 		return
 	}
 	switch weigh(before.claim(), claim) {
 	case agree:
-		c.testify(r, in, "")
+		if c.addAccuser(r, in, "") {
+			r.suspicion.fresh = true
+			c.follow(r)
+		}
 	case ask:
 		r.heard = max(r.heard, in.Incarnation)
 	case take:
-		f := *before
-		f.inc, f.state = in.Incarnation, Suspect
-		if before.state == Suspect {
-			// A higher incarnation means that it refuted in between, unseen: the
-			// evidence starts anew, though the member was suspect here all along.
-			c.testify(r, in, "accused anew at a higher incarnation")
-			c.put(r, f)
-			return
-		}
-		f.since = c.now
 		reason := in.Accuser + " got no answer from it"
 		if in.Accuser == c.cfg.Self {
 			reason = "it did not answer this node's probe"
 		}
-		c.testify(r, in, reason)
-		c.put(r, f)
-		c.emit(ChangeSuspected, r.fact, before.state, r.suspicion.accusers, reason)
+		note := reason
+		if before.state == Suspect {
+			// A higher incarnation means that it refuted in between, unseen: the
+			// evidence starts anew, though the member was suspect here all along.
+			note = "accused anew at a higher incarnation"
+		}
+		c.addAccuser(r, in, note)
+		c.suspect(r, in.Incarnation, in.Accuser, reason)
+		c.follow(r)
 	}
 }
 
-// testify adds one accuser to the evidence against r, which starts anew when the
-// incarnation is higher. Repetitions and what is over the bound leave no trace:
-// suspect messages are relayed many times.
-func (c *Core) testify(r *row, in Accused, note string) {
-	s := r.suspicion
-	if s == nil || in.Incarnation > s.inc {
-		s = &suspicion{inc: in.Incarnation, since: c.now}
-		r.suspicion = s
-	}
-	if in.Incarnation < s.inc || len(s.accusers) >= maxAccusers || slices.Contains(s.accusers, in.Accuser) {
+// suspect makes a held member a suspect at inc, and tells so if it was none. Its evidence
+// is there already.
+func (c *Core) suspect(r *row, inc uint32, by, reason string) {
+	before, f := r.fact.state, *r.fact
+	if before == Suspect && f.inc == inc {
 		return
+	}
+	f.inc, f.state = max(f.inc, inc), Suspect
+	if before == Suspect {
+		c.put(r, f)
+		return
+	}
+	f.since = c.now
+	c.put(r, f)
+	c.emit(ChangeSuspected, r.fact, before, saidBy(by), reason)
+}
+
+// evidence returns that against r, which starts anew when the incarnation is higher.
+func (c *Core) evidence(r *row, inc uint32) *suspicion {
+	if r.suspicion == nil || inc > r.suspicion.inc {
+		r.suspicion = &suspicion{inc: inc, since: c.now, next: c.now + recheckEvery}
+	}
+	return r.suspicion
+}
+
+// addAccuser adds one accuser to the evidence against r and says whether that was new.
+// Repetitions and what is over the bound leave no trace: suspect messages are relayed many times.
+func (c *Core) addAccuser(r *row, in Accused, note string) bool {
+	s := c.evidence(r, in.Incarnation)
+	if in.Incarnation < s.inc || len(s.accusers) >= maxAccusers || slices.Contains(s.accusers, in.Accuser) {
+		return false
 	}
 	accuser := c.name(in.Accuser)
 	s.accusers = append(s.accusers, accuser)
 	c.write(EntryAccused, r.fact, in.Incarnation, accuser, in.Source, note)
+	return true
 }
 
 // refuted weighs an alive message that the tap saw.
@@ -78,8 +98,16 @@ func (c *Core) heardAlive(r *row, inc uint32, via Source) {
 	before := r.fact
 	switch weigh(before.claim(), Claim{inc, Alive}) {
 	case ask:
+		if r.engine {
+			c.overturn(r, inc, via, fmt.Sprintf("it proved itself alive with incarnation %d", inc))
+			return
+		}
 		r.heard = max(r.heard, inc)
 	case take:
+		if r.holding {
+			r.heard = max(r.heard, inc) // the engine has given it up: only it can take it back
+			return
+		}
 		f := *before
 		f.inc, f.state = inc, Alive
 		if before.state == Alive {

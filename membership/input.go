@@ -103,6 +103,25 @@ type Conflict struct {
 	Ours, Theirs netip.AddrPort
 }
 
+// Testified is a witness's testimony: the subject did not answer it though its controls
+// did. It is produced for every testimony that arrives by broadcast, and counts when the witness is held
+// here and this node, too, would have chosen it, or nearly so. It is an accusation as
+// well. Without Config.Verdicts it is ignored.
+type Testified struct {
+	Subject     string
+	Incarnation uint32
+	Witness     string
+}
+
+// Probed is the outcome of a [Probe]. One that nobody waits for any more is ignored.
+type Probed struct {
+	Subject          string
+	Incarnation      uint32 // of the Probe
+	Answered         bool   // the subject did
+	ControlsAsked    int
+	ControlsAnswered int
+}
+
 // Health is the engine's score of this node's own health (memberlist's GetHealthScore):
 // 0 is good, every unit makes the node probe that much more slowly.
 type Health struct{ Score int }
@@ -119,6 +138,8 @@ func (EngineLeft) input()   {}
 func (ForcedOut) input()    {}
 func (Record) input()       {}
 func (Conflict) input()     {}
+func (Testified) input()    {}
+func (Probed) input()       {}
 func (Health) input()       {}
 func (Tick) input()         {}
 
@@ -129,4 +150,31 @@ type Effect interface{ effect() }
 // Changed asks the owner to tell subscribers about a change.
 type Changed struct{ Change }
 
+// Probe asks the owner to probe the subject and, at the same moment, the controls, each once and
+// directly, and to report the outcome with [Probed]. At most 16 are under way at a time; one whose
+// outcome does not come within four probe intervals is given up.
+type Probe struct {
+	Subject     Target
+	Incarnation uint32
+	Controls    []Target // at most Verdicts.Controls
+}
+
+// Testify asks the owner to broadcast a testimony: this node's own, or another witness's that
+// is news here and therefore may be news to others.
+type Testify struct {
+	Subject     string
+	Incarnation uint32
+	Witness     string
+}
+
+// Refute asks the owner to let the engine refute that this node was accused at that incarnation,
+// for a testimony does not pass through the engine.
+type Refute struct {
+	Incarnation uint32
+	Witness     string // who testified
+}
+
 func (Changed) effect() {}
+func (Probe) effect()   {}
+func (Testify) effect() {}
+func (Refute) effect()  {}

@@ -125,11 +125,12 @@ func (c *Core) forcedOut(in ForcedOut) {
 	if in.Subject == c.cfg.Self {
 		return
 	}
-	if in.Prune {
+	r := c.table.get(in.Subject)
+	// What the engine still counts in must stay in the table until it does not.
+	if in.Prune && (r == nil || !r.engine) {
 		c.prune(in.Subject, in.Incarnation, c.now, in.By, SourceOperator)
 		return
 	}
-	r := c.table.get(in.Subject)
 	if r == nil || r.fact.state != Failed {
 		return
 	}
@@ -162,7 +163,7 @@ func (c *Core) prune(name string, inc uint32, at time.Duration, by string, via S
 	i, r := c.table.find(name)
 	switch {
 	case r == nil:
-	case r.fact.state.held():
+	case r.fact.state.held(), r.engine:
 		return
 	case r.fact.state == 0 && inc <= r.fact.inc:
 		return // remembered already

@@ -16,6 +16,15 @@ type row struct {
 	pos       int32         // index in table.alarms; -1 = nothing waits for time
 	heard     uint32        // highest incarnation at which others held it alive since it was gone; 0 = none
 	stable    bool          // it counts in the last stable view
+	judged    bool          // it is failed by a verdict
+	engine    bool          // the engine counts it in
+	holding   bool          // a failure that the engine reported is held back until heldUntil
+	hash      uint64        // of the name
+	heldUntil time.Duration
+	burden    float64 // what overturned verdicts weigh, as of burdenAt; each doubles the patience
+	burdenAt  time.Duration
+	windowAt  time.Duration // when the window began in which it said that much as a witness
+	said      int
 }
 
 // suspicion is the evidence against one member at one incarnation.
@@ -23,6 +32,19 @@ type suspicion struct {
 	inc      uint32
 	since    time.Duration // the first accusation at inc
 	accusers []string      // at most maxAccusers, in order of arrival
+
+	// With verdicts only:
+	testimonies []testimony   // at most maxTestimonies, of different witnesses, in order of arrival
+	next        time.Duration // when to look at it anew
+	lookedAt    time.Duration // when this node began its last look, if looks > 0
+	looks       int
+	fresh       bool // there is a reason for another look
+}
+
+// testimony is a witness's finding that the subject did not answer.
+type testimony struct {
+	witness string
+	at      time.Duration // when it arrived
 }
 
 // maxAccusers bounds the evidence about one member. The engine asks for 2 or 3
@@ -59,7 +81,7 @@ func (t *table) find(name string) (int, *row) {
 
 // insert adds a row for a name that is not a member yet at the index that find gave.
 func (t *table) insert(i int, name string) *row {
-	r := &row{fact: &fact{name: name}, pos: -1}
+	r := &row{fact: &fact{name: name}, pos: -1, hash: hashName(name)}
 	t.rows = slices.Insert(t.rows, i, r)
 	if t.byName == nil {
 		t.byName = make(map[string]*row)

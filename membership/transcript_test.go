@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -20,15 +21,20 @@ var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 // what they expect. Commands, one to a line, or several as the input of `do`:
 //
 //	new self=n1 [stable=30s lapse=0s failed=72h left=24h max=N journal=N total=N degraded=N]
+//	    [verdicts witnesses=N quorum=N controls=N patience=2s most=1m probe=1s engine=4s]
 //	join|update NAME [inc=N addr=IP:PORT|none tags=(k=v, ...)]
 //	accuse NAME inc=N by=NAME [via=inbound|outbound]
+//	testify NAME inc=N by=NAME
+//	probed NAME inc=N [answered] [controls=ANSWERED/ASKED]
 //	refute|failed|left NAME [inc=N]
 //	force NAME [inc=N by=NAME] [prune]
 //	record NAME state=failed|left [inc=N age=D addr= tags= by=NAME] [forced] [pruned]
 //	conflict NAME ours=IP:PORT theirs=IP:PORT
 //	health score=N
 //	tick [+D]
-//	view, journal [NAME], records, wake, ignored
+//	view, journal [NAME], records, wake, ignored, tally
+//	members N [inc=N]: n1 to nN join, and a minute passes
+//	witnesses NAME inc=N: who would be chosen, and who might be by another view
 //
 // Every command takes at=+D: the clock advances by D before it. Times in the output count
 // from the start.
@@ -78,11 +84,7 @@ func (p *player) play(t *testing.T, cmd string, list []datadriven.CmdArg) string
 	if cmd == "new" {
 		p.now = epoch
 		var err error
-		p.core, err = New(Config{Self: a.text("self", ""), StableAfter: a.duration("stable"),
-			SuspicionLapse: a.duration("lapse"), FailedRetention: a.duration("failed"),
-			LeftRetention: a.duration("left"), MaxMembers: a.number("max"),
-			JournalPerMember: a.number("journal"), JournalTotal: a.number("total"),
-			DegradedScore: a.number("degraded")}, p.now)
+		p.core, err = New(a.config(), p.now)
 		a.done()
 		if err != nil {
 			return err.Error() + "\n"
@@ -109,6 +111,17 @@ func (p *player) play(t *testing.T, cmd string, list []datadriven.CmdArg) string
 	case "ignored":
 		a.done()
 		return fmt.Sprintln(p.core.Ignored())
+	case "tally":
+		a.done()
+		return fmt.Sprintf("%+v\n", p.core.Tally())
+	case "members":
+		p.joinAll(a)
+		a.done()
+		return "ok\n"
+	case "witnesses":
+		out := formatPanel(p.core, a.name, a.inc())
+		a.done()
+		return out
 	case "tick":
 		if a.name != "" {
 			d, err := time.ParseDuration(a.name)
@@ -123,6 +136,45 @@ func (p *player) play(t *testing.T, cmd string, list []datadriven.CmdArg) string
 	return formatEffects(p.core.Step(p.now, in))
 }
 
+// joinAll lets n1 to nN join at once, and become stable.
+func (p *player) joinAll(a *arguments) {
+	n, err := strconv.Atoi(a.name)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	inc := a.inc()
+	for i := range n {
+		p.core.Step(p.now, Joined{Name: fmt.Sprint("n", i+1), Incarnation: inc,
+			Addr: netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:7946", i+1))})
+	}
+	p.now = p.now.Add(time.Minute)
+	p.core.Step(p.now, Tick{})
+}
+
+// formatPanel tells the members in the order of their lots: witnesses, those that another
+// view may have chosen, and how many others there are.
+func formatPanel(c *Core, subject string, inc uint32) string {
+	r := c.table.get(subject)
+	p := c.panel(r, inc)
+	var witnesses, plausible []string
+	others := 0
+	rows := slices.Clone(c.table.rows)
+	slices.SortFunc(rows, func(a, b *row) int { return cmp.Compare(lot(p.seed, a), lot(p.seed, b)) })
+	for _, m := range rows {
+		switch l := lot(p.seed, m); {
+		case m.fact.state != Alive || m == r:
+		case l <= p.last:
+			witnesses = append(witnesses, m.fact.name)
+		case l <= p.plausible:
+			plausible = append(plausible, m.fact.name)
+		default:
+			others++
+		}
+	}
+	return fmt.Sprintf("witnesses %v, plausible %v, %d others; quorum %d, majority %v\n",
+		witnesses, plausible, others, p.quorum, p.majority)
+}
+
 // arguments are those of one command; every one must be used.
 type arguments struct {
 	t      *testing.T
@@ -135,7 +187,7 @@ func newArguments(t *testing.T, cmd string, list []datadriven.CmdArg) *arguments
 	t.Helper()
 	a := &arguments{t: t, cmd: cmd, values: make(map[string][]string)}
 	for i, arg := range list {
-		if i == 0 && len(arg.Vals) == 0 && arg.Key != "prune" {
+		if i == 0 && len(arg.Vals) == 0 && arg.Key != "prune" && arg.Key != "verdicts" {
 			a.name = arg.Key
 			continue
 		}
@@ -155,6 +207,20 @@ func (a *arguments) take(key string) ([]string, bool) {
 	v, ok := a.values[key]
 	delete(a.values, key)
 	return v, ok
+}
+
+func (a *arguments) config() Config {
+	cfg := Config{Self: a.text("self", ""), StableAfter: a.duration("stable"),
+		SuspicionLapse: a.duration("lapse"), FailedRetention: a.duration("failed"),
+		LeftRetention: a.duration("left"), MaxMembers: a.number("max"),
+		JournalPerMember: a.number("journal"), JournalTotal: a.number("total"),
+		DegradedScore: a.number("degraded")}
+	if a.flag("verdicts") {
+		cfg.Verdicts = &Verdicts{Witnesses: a.number("witnesses"), Quorum: a.number("quorum"),
+			Controls: a.number("controls"), Patience: a.duration("patience"), PatienceMax: a.duration("most"),
+			ProbeInterval: a.duration("probe"), EngineTimeout: a.duration("engine")}
+	}
+	return cfg
 }
 
 func (a *arguments) flag(key string) bool {
@@ -227,6 +293,16 @@ func (a *arguments) input(cmd string) Input {
 			a.t.Fatal(err)
 		}
 		return Accused{Subject: a.name, Incarnation: a.inc(), Accuser: a.text("by", ""), Source: via}
+	case "testify":
+		return Testified{Subject: a.name, Incarnation: a.inc(), Witness: a.text("by", "")}
+	case "probed":
+		in := Probed{Subject: a.name, Incarnation: a.inc(), Answered: a.flag("answered")}
+		if text := a.text("controls", ""); text != "" {
+			if _, err := fmt.Sscanf(text, "%d/%d", &in.ControlsAnswered, &in.ControlsAsked); err != nil {
+				a.t.Fatal(err)
+			}
+		}
+		return in
 	case "refute":
 		return Refuted{Subject: a.name, Incarnation: a.inc()}
 	case "failed":
@@ -267,6 +343,21 @@ func formatEffects(effects []Effect) string {
 	}
 	var out strings.Builder
 	for _, e := range effects {
+		switch e := e.(type) {
+		case Probe:
+			var controls []string
+			for _, c := range e.Controls {
+				controls = append(controls, c.Name)
+			}
+			fmt.Fprintf(&out, "probe %s at %v inc=%d with %v\n", e.Subject.Name, e.Subject.Addr, e.Incarnation, controls)
+			continue
+		case Testify:
+			fmt.Fprintf(&out, "broadcast that %s inc=%d did not answer %s\n", e.Subject, e.Incarnation, e.Witness)
+			continue
+		case Refute:
+			fmt.Fprintf(&out, "refute inc=%d, said by %s\n", e.Incarnation, e.Witness)
+			continue
+		}
 		c := e.(Changed).Change
 		fmt.Fprintf(&out, "%s %v", offset(c.At), c.Kind)
 		if c.Kind == ChangeCondition {

@@ -1,0 +1,100 @@
+package membership
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Verdicts are the settings by which witnesses decide that a member failed, before the
+// engine does. Zero fields have the defaults given.
+type Verdicts struct {
+	// Witnesses is how many members look for themselves after an accusation (K). More
+	// make it surer that Quorum of them are up and hear of it, at one look and one
+	// broadcast each. Default 8, 1 to 16.
+	Witnesses int
+
+	// Quorum is how many of them must have found the accused silent (Q). Higher means
+	// fewer false alarms; too close to Witnesses, and a single lost packet leaves the
+	// decision to the engine. It shrinks to a majority of the witnesses that there are. Default 5,
+	// at most Witnesses.
+	Quorum int
+
+	// Controls is how many other members a witness probes at the same time (W): unless
+	// most of them answer, the fault may be the witness's own and it abstains. More tell a
+	// slow witness more surely, at two packets each. Default 3, 1 to 8.
+	Controls int
+
+	// Patience is how long after the first accusation a verdict waits at least: the time in which
+	// a slow member may refute. Shorter finds crashes sooner and declares pauses
+	// failed. Default 2 s, at most 10 years.
+	Patience time.Duration
+
+	// PatienceMax bounds the patience with members whose verdicts were overturned before:
+	// each time doubles it. The engine's shortest suspicion timeout is a bound anyway. Default 1 min.
+	PatienceMax time.Duration
+
+	// ProbeInterval is the engine's time between two probes: a witness looks at one
+	// member no more often. Default 1 s, at most 10 years.
+	ProbeInterval time.Duration
+
+	// EngineTimeout is the engine's shortest suspicion timeout in a cluster of up to ten; in
+	// larger ones it grows with log10 of their size. Default 4 s, at most 10 years.
+	EngineTimeout time.Duration
+}
+
+const (
+	maxWitnesses = 16
+	maxControls  = 8
+
+	// defaultLapse stands for a Config.SuspicionLapse of 0 when there are verdicts:
+	// nothing may then stand for ever.
+	defaultLapse = 2 * time.Minute
+)
+
+func (v Verdicts) withDefaults() Verdicts {
+	v.Witnesses = cmp.Or(v.Witnesses, 8)
+	v.Quorum = cmp.Or(v.Quorum, min(5, v.Witnesses))
+	v.Controls = cmp.Or(v.Controls, 3)
+	v.Patience = cmp.Or(v.Patience, 2*time.Second)
+	v.PatienceMax = cmp.Or(v.PatienceMax, time.Minute)
+	v.ProbeInterval = cmp.Or(v.ProbeInterval, time.Second)
+	v.EngineTimeout = cmp.Or(v.EngineTimeout, 4*time.Second)
+	return v
+}
+
+// check returns what is out of bounds; v has its defaults.
+func (v Verdicts) check() []error {
+	var errs []error
+	count := func(field string, n, most int) {
+		if n < 1 || n > most {
+			errs = append(errs, fmt.Errorf("membership config: Verdicts.%s is %d, want 0 (the default) or 1 to %d", field, n, most))
+		}
+	}
+	duration := func(field string, d time.Duration) {
+		if d < 0 || d > maxDuration {
+			errs = append(errs, fmt.Errorf("membership config: Verdicts.%s is %v, want 0 (the default) to %v", field, d, maxDuration))
+		}
+	}
+	count("Witnesses", v.Witnesses, maxWitnesses)
+	count("Quorum", v.Quorum, v.Witnesses)
+	count("Controls", v.Controls, maxControls)
+	duration("Patience", v.Patience)
+	duration("PatienceMax", v.PatienceMax)
+	duration("ProbeInterval", v.ProbeInterval)
+	duration("EngineTimeout", v.EngineTimeout)
+	return errs
+}
+
+// engineTimeout is the engine's shortest suspicion timeout in a cluster of that size.
+func (v Verdicts) engineTimeout(members int) time.Duration {
+	return time.Duration(float64(v.EngineTimeout) * max(1, math.Log10(float64(members))))
+}
+
+// recheckEvery is how often an open suspicion is looked at anew, because who may be a
+// witness changes as members fail.
+const recheckEvery = 500 * time.Millisecond
+
+// burdenHalfLife is the time in which what a member's overturned verdicts weigh halves.
+const burdenHalfLife = 10 * time.Minute
