@@ -19,7 +19,7 @@ type conn struct {
 }
 
 func dial(namespace int) (*conn, error) {
-	nl, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: namespace})
+	nl, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: entered(namespace)})
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type table struct {
 
 // read returns the tables of this program in a namespace.
 func read(ns int) ([]table, error) {
-	c, err := nftables.New(nftables.WithNetNSFd(ns), nftables.AsLasting())
+	c, err := nftables.New(nftables.WithNetNSFd(entered(ns)), nftables.AsLasting())
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
@@ -99,7 +99,7 @@ type set struct {
 
 // readSets returns all sets of a namespace.
 func readSets(ns int) ([]set, error) {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: ns})
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: entered(ns)})
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
