@@ -79,6 +79,13 @@ func (r *Rate) parseText(text string) error {
 	return fmt.Errorf("%q is not a rate: write it like 64kbit, 10mbit or 1gbit", text)
 }
 
+// ParseRate reads a rate as in a file.
+func ParseRate(text string) (Rate, error) {
+	var r Rate
+	err := r.parseText(text)
+	return r, err
+}
+
 // String writes the rate with the largest unit that leaves a number of at least 1.
 func (r Rate) String() string {
 	for _, u := range rateUnits {

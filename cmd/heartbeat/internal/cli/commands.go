@@ -19,6 +19,8 @@ func (a *app) commands() []*cli.Command {
 		a.healthVerb(),
 		a.demoVerb(),
 		a.simulateVerb(),
+		a.faultVerb(),
+		a.faultAgentVerb(),
 		a.configVerb(),
 		a.keygenVerb(),
 		a.versionVerb(),

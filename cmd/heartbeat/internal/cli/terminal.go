@@ -55,6 +55,10 @@ var (
 		"minority":  lipgloss.NewStyle().Foreground(lipgloss.Red),
 		"isolated":  lipgloss.NewStyle().Foreground(lipgloss.Red),
 	}
+	styleWorks = map[string]lipgloss.Style{
+		"yes": lipgloss.NewStyle().Foreground(lipgloss.Green),
+		"no":  lipgloss.NewStyle().Foreground(lipgloss.Red),
+	}
 	styleKinds = map[string]lipgloss.Style{
 		"joined":     styleStates["alive"],
 		"refuted":    styleStates["alive"],
