@@ -68,6 +68,7 @@ func playReal(ctx context.Context, e *Experiment, j job, on Engine, passed func(
 	if err := errors.Join(rec.refused(j.Seed), tr.close()); err != nil {
 		return run, err
 	}
+	rec.judge.CPU(h.CPU)
 	rec.judge.Clock(oracle.Clock{
 		Skew: oracle.Number(h.Clock.Skew.Seconds()), Step: oracle.Number(h.Clock.Step.Seconds()), Lag: oracle.Number(h.Clock.Lag.Seconds()),
 	})

@@ -18,9 +18,10 @@ func (a *app) simulateRunVerb() *cli.Command {
 	return &cli.Command{
 		Name: "run", Usage: "run a scenario with each of its seeds, and say whether what it expects holds", ArgsUsage: scenarioArg,
 		Description: "Runs are statistical: a seed fixes the faults, the network and who is hit, not the\n" +
-			"order of goroutines. Ctrl-C ends with a report of the runs that are finished.",
+			"order of goroutines. Ctrl-C ends with a report of the runs that are finished.\n" +
+			"An engine other than virtual takes real time, and plays one seed after the other.",
 		Flags: append([]cli.Flag{
-			seedsFlag(), overrideFlag(),
+			seedsFlag(), overrideFlag(), engineFlag(),
 			&cli.BoolFlag{Name: "trace", Usage: "with --out, keep a trace of each run for `simulate explain`; with one seed it is kept anyway"},
 		}, runFlags("result.json, report.html, junit.xml and traces")...),
 		Action: a.simulateRun,
@@ -35,11 +36,16 @@ func (a *app) simulateRun(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	on, err := a.engine("engine", c.String("engine"))
+	if err != nil {
+		return err
+	}
 	seeds := e.Scenario.Seeds
 	s, err := a.newSimulation(c, seeds, seeds.Len(), e.Scenario.End())
 	if err != nil {
 		return err
 	}
+	s.opts.Engine = on
 	if err := dropTraces(s.out); err != nil {
 		return cannotRun(err)
 	}
