@@ -180,7 +180,7 @@ func (b *batch) commit(c *conn) error {
 	var first error
 	// The kernel works within the send, so whatever it has to say is there by
 	// now. It speaks of failed messages only: none means success.
-	err := c.drain(func(typ uint16, seq uint32, body []byte) {
+	err := c.drain(false, func(typ uint16, seq uint32, body []byte) {
 		if typ != unix.NLMSG_ERROR || len(body) < 4 || first != nil {
 			return
 		}

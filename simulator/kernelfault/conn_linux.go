@@ -3,6 +3,7 @@ package kernelfault
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"syscall"
 
 	"github.com/mdlayher/netlink"
@@ -46,12 +47,13 @@ func (c *conn) send(data []byte) error {
 	return err
 }
 
-// drain reads all messages that are there and waits for none. That some were
-// lost, ENOBUFS, it says after it has read the others.
-func (c *conn) drain(each func(typ uint16, seq uint32, body []byte)) error {
+// drain reads all messages that are there; when there are none it waits for
+// some, if told to. That some were lost, ENOBUFS, it says after it has read the
+// others.
+func (c *conn) drain(wait bool, each func(typ uint16, seq uint32, body []byte)) error {
 	var err, lost error
 	e := c.raw.Read(func(fd uintptr) bool {
-		for {
+		for read := false; ; read = true {
 			var n int
 			n, _, err = unix.Recvfrom(int(fd), c.buf, unix.MSG_DONTWAIT)
 			switch {
@@ -62,7 +64,7 @@ func (c *conn) drain(each func(typ uint16, seq uint32, body []byte)) error {
 				continue
 			case err == unix.EAGAIN:
 				err = lost
-				return true
+				return read || !wait || err != nil
 			case err != nil:
 				return true
 			}
@@ -72,7 +74,7 @@ func (c *conn) drain(each func(typ uint16, seq uint32, body []byte)) error {
 		}
 	})
 	if e != nil {
-		return e
+		return fmt.Errorf("%w: %w", net.ErrClosed, e) // what else ends the wait is not used
 	}
 	return err
 }

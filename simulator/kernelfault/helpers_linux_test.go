@@ -104,6 +104,14 @@ func newPair(t testing.TB) (a, b host) {
 			return netlink.LinkSetUp(link)
 		})
 	}
+	for _, pair := range [][2]netip.Addr{{a.addr, b.addr}, {a.six, b.six}} {
+		ua, ub := a.udp(t, pair[0]), b.udp(t, pair[1])
+		eventually(t, 10*time.Second, "the link is up", func() bool {
+			// IPv6 has no route before its address has settled.
+			_, _ = ua.WriteToUDPAddrPort([]byte("up?"), port(ub))
+			return received(t, ub, 10*time.Millisecond) > 0
+		})
+	}
 	return a, b
 }
 

@@ -29,13 +29,6 @@ const hookPriority = -310
 // packets is exact to a billionth.
 const shareModulus = 1 << 30
 
-// standing is a fault in effect.
-type standing struct {
-	Fault
-	set  string // the name of the set that holds its peers
-	ends time.Time
-}
-
 func (s *standing) family() family {
 	if s.Peers[0].Is4() {
 		return v4
