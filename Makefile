@@ -87,12 +87,24 @@ image: ## build the container image from a static binary
 .PHONY: compose-up
 compose-up: build image ## start five nodes in containers and wait until they see each other
 	$(COMPOSE) down --remove-orphans
-	$(COMPOSE) up -d
+	$(COMPOSE) up -d n1 n2 n3 n4 n5
 	scripts/compose-wait.sh $(COMPOSE)
+
+# The scenario of compose-simulate, a built-in one or a file in reports/, and
+# further flags, such as --seeds 1-3. The reports belong to HB_USER.
+SCENARIO ?= halves
+FLAGS    ?=
+export HB_USER ?= $(shell id -u):$(shell id -g)
+
+.PHONY: compose-simulate
+compose-simulate: image ## run SCENARIO on five containers with kernel faults, report in reports/
+	mkdir -p reports
+	$(COMPOSE) --profile simulate down --volumes --remove-orphans
+	$(COMPOSE) run --rm simulate $(SCENARIO) $(FLAGS)
 
 .PHONY: compose-down
 compose-down: ## stop the containers and remove all that they left
-	$(COMPOSE) down --volumes --remove-orphans
+	$(COMPOSE) --profile simulate down --volumes --remove-orphans
 
 .PHONY: clean
 clean: ## remove what was built

@@ -136,7 +136,7 @@ func testCompose(t *testing.T, compose []string) {
 	subnet := fmt.Sprintf("172.31.%d", 100+rand.IntN(100))
 	p.env = []string{"HB_IMAGE=" + image, "HB_SUBNET=" + subnet, "HB_PORTS=" + p.ports, "WAIT=120"}
 	t.Cleanup(func() { // also after a failure
-		_, err := p.run(3*time.Minute, p.with("down", "--volumes", "--remove-orphans")...)
+		_, err := p.run(3*time.Minute, p.with("--profile", "simulate", "down", "--volumes", "--remove-orphans")...)
 		if err != nil {
 			t.Error(err)
 		}
@@ -147,7 +147,7 @@ func testCompose(t *testing.T, compose []string) {
 	})
 
 	p.must(5*time.Minute, "make", "image")
-	p.must(3*time.Minute, p.with("up", "-d")...)
+	p.must(3*time.Minute, p.with("up", "-d", "n1", "n2", "n3", "n4", "n5")...)
 	out := p.must(3*time.Minute, append([]string{"scripts/compose-wait.sh"}, p.with()...)...)
 	wantIn(t, out, "All 5 nodes see each other", "127.0.0.1:"+p.ports+"1")
 	out = p.must(time.Minute, p.with("exec", "-T", "n1", "/heartbeat", "members", "--state", "alive", "--format", "names")...)
