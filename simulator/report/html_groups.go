@@ -16,6 +16,7 @@ func HTMLComparison(w io.Writer, c *result.Comparison) error {
 	if len(c.Arms) > 0 {
 		first := c.Arms[0].Result
 		p.Title, p.Description, p.About = first.Scenario.Name+": a comparison", first.Scenario.Description, aboutArms(c.Arms)
+		p.Seconds = armSeconds(c.Arms)
 		p.Banner = comparisonBanner(c)
 		for i := range min(len(c.Against), len(c.Arms)-1) {
 			p.against(i, c.Arms[0].Label, c.Arms[i+1].Label, &c.Against[i])

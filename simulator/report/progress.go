@@ -25,7 +25,7 @@ type Progress struct {
 	last  time.Time // guarded by mu; of the last plain line
 
 	runs  int
-	end   time.Duration            // of a run, in virtual time
+	end   time.Duration            // of a run
 	under map[uint64]time.Duration // guarded by mu; how far the runs under way are
 	sum   tally                    // guarded by mu
 }
@@ -37,15 +37,15 @@ type tally struct {
 	undetected                   bool
 }
 
-// NewProgress begins to tell about runs, each of which lasts until end in
-// virtual time. terminal says that out is one.
+// NewProgress begins to tell about runs, each of which lasts until end in its
+// own time, virtual or real. terminal says that out is one.
 func NewProgress(out io.Writer, runs int, end time.Duration, terminal bool) *Progress {
 	now := time.Now()
 	p := &Progress{out: out, began: now, last: now, runs: runs, end: end, under: map[uint64]time.Duration{}}
 	if terminal {
 		p.bar = progressbar.NewOptions64(int64(float64(runs)*end.Seconds()),
 			progressbar.OptionSetWriter(out), progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionShowIts(), progressbar.OptionSetItsString("virtual s"), progressbar.OptionSetPredictTime(true),
+			progressbar.OptionShowIts(), progressbar.OptionSetItsString("s of the runs"), progressbar.OptionSetPredictTime(true),
 			progressbar.OptionSetElapsedTime(true), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription(p.figures()))
 	}
 	return p
@@ -59,7 +59,7 @@ func (p *Progress) Started(seed uint64, _ time.Duration) {
 	p.show(false)
 }
 
-// Passed tells how far a run is in virtual time.
+// Passed tells how far a run is, in time since time 0.
 func (p *Progress) Passed(seed uint64, at time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +104,7 @@ func (p *Progress) Close() error {
 	return nil
 }
 
-// passed returns how much virtual time is over in all runs.
+// passed returns how much time of the runs is over.
 func (p *Progress) passed() time.Duration {
 	sum := time.Duration(p.sum.done) * p.end
 	for _, at := range p.under {
@@ -148,7 +148,7 @@ func (p *Progress) show(final bool) {
 	text := p.figures()
 	if total := time.Duration(p.runs) * p.end; passed > 0 && real > 0 && !final {
 		left := time.Duration(float64(real) * float64(total-passed) / float64(passed))
-		text += fmt.Sprintf("; %.0f %%, %s virtual seconds a second, about %s left",
+		text += fmt.Sprintf("; %.0f %%, %s s of the run a second, about %s left",
 			100*float64(passed)/float64(total), figure(oracle.Number(passed.Seconds()/real.Seconds())), left.Round(time.Second))
 	}
 	_, _ = fmt.Fprintln(p.out, text)

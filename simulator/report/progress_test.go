@@ -28,10 +28,10 @@ func TestProgressInPlainLines(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
-		want := `0 of 2 runs; 24 %, 9.80 virtual seconds a second, about 15s left
-0 of 2 runs; 50 %, 9.90 virtual seconds a second, about 10s left
-1 of 2 runs, 0 false alarms, slowest detection 9.5 s; 74 %, 9.87 virtual seconds a second, about 5s left
-1 of 2 runs, 0 false alarms, slowest detection 9.5 s; 99 %, 9.90 virtual seconds a second, about 0s left
+		want := `0 of 2 runs; 24 %, 9.80 s of the run a second, about 15s left
+0 of 2 runs; 50 %, 9.90 s of the run a second, about 10s left
+1 of 2 runs, 0 false alarms, slowest detection 9.5 s; 74 %, 9.87 s of the run a second, about 5s left
+1 of 2 runs, 0 false alarms, slowest detection 9.5 s; 99 %, 9.90 s of the run a second, about 0s left
 2 of 2 runs, 1 false alarm, slowest detection 10.5 s
 `
 		if got := out.String(); got != want {
@@ -69,7 +69,7 @@ func TestProgressBar(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"0 of 4 runs", "3 of 4 runs, 0 false alarms", "50%", "virtual s/s"} {
+		for _, want := range []string{"0 of 4 runs", "3 of 4 runs, 0 false alarms", "50%", "s of the runs/s"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%q is missing:\n%q", want, out.String())
 			}

@@ -40,15 +40,43 @@ func TerminalComparison(w io.Writer, c *result.Comparison, opts Options) error {
 	return s.flush(w)
 }
 
-// aboutArms says what was run, and on which engines.
-func aboutArms(arms []result.Arm) []string {
-	first := arms[0].Result
+// enginesOf names the engines of the arms, each once.
+func enginesOf(arms []result.Arm) []string {
 	var engines []string
 	for _, arm := range arms {
 		if !slices.Contains(engines, arm.Result.Engine) {
 			engines = append(engines, arm.Result.Engine)
 		}
 	}
+	return engines
+}
+
+// virtualEngine is the engine whose time is not real.
+const virtualEngine = "virtual"
+
+// secondsOf says what kind of seconds an engine's times are given in.
+func secondsOf(engine string) string {
+	if engine == virtualEngine {
+		return "virtual seconds"
+	}
+	return "wall seconds"
+}
+
+// armSeconds is secondsOf for arms that different engines may have played.
+func armSeconds(arms []result.Arm) string {
+	engines := enginesOf(arms)
+	if len(engines) == 1 {
+		return secondsOf(engines[0])
+	}
+	for i, e := range engines {
+		engines[i] = secondsOf(e) + " on the engine " + e
+	}
+	return strings.Join(engines, " and ")
+}
+
+// aboutArms says what was run, and on which engines.
+func aboutArms(arms []result.Arm) []string {
+	first, engines := arms[0].Result, enginesOf(arms)
 	if len(engines) == 1 {
 		return about(first)
 	}
