@@ -35,8 +35,14 @@ func Builtins() []Builtin {
 	return all
 }
 
+// aliases are further names of built-in scenarios.
+var aliases = map[string]string{"partition-halves": "halves"}
+
 // builtin returns the built-in scenario of that name.
 func builtin(name string) (Builtin, bool) {
+	if other, ok := aliases[name]; ok {
+		name = other
+	}
 	if strings.ContainsAny(name, "./\\") {
 		return Builtin{}, false
 	}

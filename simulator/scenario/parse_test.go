@@ -151,6 +151,18 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestAliasesOfBuiltins(t *testing.T) {
+	for alias, name := range aliases {
+		sc, err := Load(alias, Options{})
+		if err != nil || sc.Name != name {
+			t.Errorf("%s is %+v, want the scenario %s (%v)", alias, sc, name, err)
+		}
+		if slices.Contains(builtinNames(), alias) {
+			t.Errorf("%s is listed beside %s", alias, name)
+		}
+	}
+}
+
 func TestBuiltins(t *testing.T) {
 	want := []string{
 		"bridge", "churn", "crash", "flapping-link", "flapping-node", "frozen-minority", "halves", "idle", "late-readers", "lossy-lan",
