@@ -94,12 +94,13 @@ compose-up: build image ## start five nodes in containers and wait until they se
 # further flags, such as --seeds 1-3. The reports belong to HB_USER.
 SCENARIO ?= halves
 FLAGS    ?=
+SIMULATED := net1 net2 net3 net4 net5 sim1 sim2 sim3 sim4 sim5
 export HB_USER ?= $(shell id -u):$(shell id -g)
 
 .PHONY: compose-simulate
 compose-simulate: image ## run SCENARIO on five containers with kernel faults, report in reports/
 	mkdir -p reports
-	$(COMPOSE) --profile simulate down --volumes --remove-orphans
+	$(COMPOSE) rm --stop --force simulate-keys $(SIMULATED) # they may be of another image, or the token of another user
 	$(COMPOSE) run --rm simulate $(SCENARIO) $(FLAGS)
 
 .PHONY: compose-down
