@@ -184,6 +184,16 @@ func received(t testing.TB, c *net.UDPConn, quiet time.Duration) int {
 	}
 }
 
+// received1 tells whether a packet comes in time.
+func received1(t testing.TB, c *net.UDPConn, wait time.Duration) bool {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := c.ReadFromUDPAddrPort(make([]byte, 2048))
+	return err == nil
+}
+
 // answers tells whether a TCP handshake with to succeeds within the timeout.
 func (h host) answers(t testing.TB, to net.Listener, timeout time.Duration) bool {
 	t.Helper()

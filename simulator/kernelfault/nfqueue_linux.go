@@ -18,7 +18,7 @@ import (
 // Messages of the queue subsystem (linux/netfilter/nfnetlink_queue.h), which
 // package unix does not name.
 const (
-	nfqMsgPacket  = unix.NFNL_SUBSYS_QUEUE<<8 | 0
+	nfqMsgPacket  = unix.NFNL_SUBSYS_QUEUE << 8
 	nfqMsgVerdict = unix.NFNL_SUBSYS_QUEUE<<8 | 1
 	nfqMsgConfig  = unix.NFNL_SUBSYS_QUEUE<<8 | 2
 
@@ -253,8 +253,8 @@ func (q *queue) verdict(id uint32, what uint32) {
 	q.out = binary.BigEndian.AppendUint32(b, id)
 }
 
-// close lets all packets go and gives the queue back. The rules that lead to it
-// must be gone.
+// close lets all packets go and gives the queue back. Rules that still lead to
+// it let packets pass from now on.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.holder.set(nil)

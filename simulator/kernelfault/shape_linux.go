@@ -17,7 +17,7 @@ type shaper interface {
 	set(faults []*standing)
 	// drops counts the packets dropped because there was no room for them.
 	drops() uint64
-	// close lets all packets go.
+	// close lets all packets go, also those that still come.
 	close()
 }
 

@@ -71,22 +71,6 @@ func Open(cfg Config) (*Table, error) {
 	return t, nil
 }
 
-// holdNamespace returns a descriptor of our own for a namespace.
-func holdNamespace(fd int) (int, error) {
-	if fd == 0 {
-		ns, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return -1, fmt.Errorf("open this thread's network namespace: %w", err)
-		}
-		return ns, nil
-	}
-	ns, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return -1, fmt.Errorf("use file descriptor %d as a network namespace: %w", fd, err)
-	}
-	return ns, nil
-}
-
 func (t *Table) open() error {
 	tables, err := read(t.ns)
 	if err != nil {
@@ -263,6 +247,11 @@ func (t *Table) Close() error {
 		return nil
 	}
 	t.gone = ErrClosed
+	if t.shaper != nil {
+		// Before the table goes: with a hook the kernel drops all packets that
+		// are held in the namespace.
+		t.shaper.close()
+	}
 	err := t.connect()
 	if err == nil {
 		err = remove(t.conn, table{Owned: Owned{Table: t.name}, families: t.families()})
@@ -285,11 +274,8 @@ func (t *Table) families() []family {
 	return []family{v4}
 }
 
-// release gives back what Open took, but for what stands in the kernel.
+// release gives back the table's descriptors.
 func (t *Table) release() {
-	if t.shaper != nil {
-		t.shaper.close()
-	}
 	if t.conn != nil {
 		_ = t.conn.Close()
 	}
