@@ -30,7 +30,8 @@ type Cluster interface {
 	// when it ended with status 0, ctx's when it still runs, and otherwise it
 	// says how the process ended and what it wrote last.
 	Ended(ctx context.Context, node int) (time.Time, error)
-	// Freeze stops a node's process with SIGSTOP; Thaw lets it go on.
+	// Freeze stops a node's process with SIGSTOP and waits until it has stopped.
+	// Thaw lets it go on, and returns the moment before it may do so.
 	Freeze(ctx context.Context, node int) (time.Time, error)
 	Thaw(ctx context.Context, node int) (time.Time, error)
 	// Change puts faults into effect at a node, replacing those with the same

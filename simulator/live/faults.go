@@ -174,11 +174,7 @@ func effectOf(l scenario.Link) kernelfault.Effect {
 	if l.Cut {
 		return kernelfault.Effect{Cut: true}
 	}
-	e := kernelfault.Effect{Loss: l.Loss, Delay: l.Delay, Jitter: l.Jitter, Rate: int64(l.Rate)}
-	if l.Delay > 0 {
-		e.Reorder = l.Reorder // without a delay there is nothing to overtake
-	}
-	return e
+	return kernelfault.Effect{Loss: l.Loss, Delay: l.Delay, Jitter: l.Jitter, Reorder: l.Reorder, Rate: int64(l.Rate)}
 }
 
 // lateness is the delay that makes a node read late by that range.

@@ -161,7 +161,7 @@ func (h *home) endProcesses() (ended int) {
 		if err != nil {
 			continue
 		}
-		if s, err := readStat(pid); err == nil && s.started == started && p.Kill() == nil {
+		if s, err := readStat(pid); err == nil && s.started == started && s.state != "Z" && p.Kill() == nil {
 			ended++
 		}
 		_ = p.Release()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,9 +92,10 @@ func (p *process) freeze(ctx context.Context) (time.Time, error) {
 	}
 }
 
+// thaw lets the process go on, which it may do before the signal's sender does.
 func (p *process) thaw() (time.Time, error) {
-	err := p.cmd.Process.Signal(syscall.SIGCONT)
-	return time.Now(), err
+	at := time.Now()
+	return at, p.cmd.Process.Signal(syscall.SIGCONT)
 }
 
 // stat is what the system says about a process.
@@ -115,8 +117,11 @@ func readStat(pid int) (stat, error) {
 	return stat{state: f[0], started: f[19]}, nil
 }
 
-// tailBytes bounds how much of an agent's log is kept.
-const tailBytes = 8 << 10
+// Bounds of how much of an agent's log is kept, and of it shown.
+const (
+	tailBytes = 64 << 10
+	tailLines = 20
+)
 
 // tail keeps the end of what is written to it.
 type tail struct {
@@ -134,9 +139,19 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is the last lines.
+// crash begins what a Go program writes when it dies of its own fault; what
+// follows is long.
+var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
+
+// String is the beginning of a crash, or else the last lines.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return strings.TrimSpace(string(t.buf))
+	text := strings.TrimSpace(string(t.buf))
+	if at := crash.FindStringIndex(text); at != nil {
+		lines := strings.Split(text[at[0]:], "\n")
+		return strings.Join(lines[:min(len(lines), tailLines)], "\n")
+	}
+	lines := strings.Split(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
 }
