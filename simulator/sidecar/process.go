@@ -55,7 +55,7 @@ func (procFS) Look(p process) (status, error) {
 		return status{gone: true}, nil
 	case err != nil:
 		return status{}, fmt.Errorf("cannot look at process %d: %w", p.pid, err)
-	case stat.start != p.start || stat.state == 'Z' || stat.state == 'X':
+	case stat.start != p.start || stat.dead():
 		return status{gone: true}, nil
 	case stat.state != 'T':
 		return status{}, nil
@@ -114,8 +114,16 @@ func (f procFS) Signal(p process, sig syscall.Signal) error {
 }
 
 type procStat struct {
-	state byte
-	start uint64
+	state   byte
+	threads uint64
+	start   uint64
+}
+
+// dead tells that the process has ended. A first thread that has ended while
+// others live is no such sign: it looks so for a moment when another thread
+// runs a new program, as the gate does.
+func (s procStat) dead() bool {
+	return s.state == 'X' || s.state == 'Z' && s.threads <= 1
 }
 
 // readStat reads a stat file of /proc. The second field, the program's name in
@@ -133,11 +141,12 @@ func parseStat(data []byte) (procStat, error) {
 	if len(fields) < 20 || len(fields[0]) != 1 {
 		return procStat{}, errors.New("its stat file is not as expected")
 	}
-	start, err := strconv.ParseUint(string(fields[19]), 10, 64)
-	if err != nil {
-		return procStat{}, errors.New("its stat file has no start time")
+	threads, err := strconv.ParseUint(string(fields[17]), 10, 32)
+	start, err2 := strconv.ParseUint(string(fields[19]), 10, 64)
+	if err = errors.Join(err, err2); err != nil {
+		return procStat{}, errors.New("its stat file has no start time or no number of threads")
 	}
-	return procStat{fields[0][0], start}, nil
+	return procStat{fields[0][0], threads, start}, nil
 }
 
 // isGone tells that a file of /proc could not be read since its process has
