@@ -276,7 +276,7 @@ func FuzzStat(f *testing.F) {
 
 func TestParseStat(t *testing.T) {
 	got, err := parseStat([]byte("12 (a) Z (b) S 1 12 12 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 8123 1 1"))
-	if err != nil || got != (procStat{'S', 8123}) {
+	if err != nil || got != (procStat{'S', 1, 8123}) {
 		t.Errorf("%+v %v", got, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -198,9 +199,10 @@ func effectText(f kernelfault.Fault) string {
 	return text
 }
 
-// peerList is the addresses, the first few of them.
+// peerList is the addresses in order, the first few of them.
 func peerList(peers []netip.Addr) string {
 	const most = 4
+	peers = slices.SortedFunc(slices.Values(peers), netip.Addr.Compare) // the kernel has its own order
 	var words []string
 	for i, p := range peers {
 		if i == most && len(peers) > most+1 {

@@ -32,9 +32,12 @@ func TestMain(m *testing.M) {
 //	waitfile REGEXP FILE           until the file holds a match
 //	advertised VARIABLE COMMAND... wait for `info` and keep the gossip address
 //	show FILE COMMAND...           keep stdout and stderr, without what varies
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "script") }
+
+// runScripts plays a directory below testdata.
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:           filepath.Join("testdata", "script"),
+		Dir:           filepath.Join("testdata", dir),
 		UpdateScripts: *update,
 		Setup: func(env *testscript.Env) error {
 			// The path of a socket must be short (108 bytes on Linux), which
