@@ -148,7 +148,7 @@ func countRules(t *testing.T, h host, table *Table) int {
 	}
 	n := 0
 	for _, chain := range chains {
-		if chain.Table.Name != table.name || chain.Name == chainIn {
+		if chain.Table.Name != table.name || chain.Name == chainIn || chain.Name == chainHold {
 			continue
 		}
 		got, err := c.GetRules(chain.Table, chain)

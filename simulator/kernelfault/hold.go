@@ -84,6 +84,9 @@ func (h *holder) set(faults []*standing) {
 // add takes a packet in, and returns false when it is to be dropped because too
 // much is held already.
 func (h *holder) add(p packet, now time.Time) bool {
+	if len(h.held) >= maxHeld {
+		return false
+	}
 	departs, delay := now, time.Duration(0)
 	for _, s := range h.faults[p.source] {
 		if !s.concerns(p.protocol) || !now.Before(s.ends) {
@@ -107,9 +110,6 @@ func (h *holder) add(p packet, now time.Time) bool {
 		if p.protocol != UDP || rand.Float64() >= s.Effect.Reorder {
 			delay += s.Effect.Delay + time.Duration((2*rand.Float64()-1)*float64(s.Effect.Jitter))
 		}
-	}
-	if len(h.held) >= maxHeld {
-		return false
 	}
 	due := departs.Add(delay)
 	if p.protocol == TCP {

@@ -28,6 +28,9 @@ func read(ns int) ([]table, error) {
 	}
 	defer func() { _ = c.CloseLasting() }()
 	all, err := c.ListTables()
+	if errors.Is(err, unix.EINVAL) { // how netfilter speaks of a part that it lacks
+		return nil, &UnsupportedError{Missing: "nftables in the kernel", Reason: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the nftables tables: %w", err)
 	}

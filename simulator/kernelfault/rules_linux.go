@@ -18,7 +18,11 @@ const (
 	chainOut = "out" // output: duplicates
 	chainUDP = "udp"
 	chainTCP = "tcp"
-	leaseSet = "lease"
+	// chainHold has the one rule that hands packets to the shaper. It stands as
+	// long as the table, because to make a rule with an iptables target waits
+	// for what the kernel still has to clear away, for tens of milliseconds.
+	chainHold = "hold"
+	leaseSet  = "lease"
 )
 
 // hookPriority is before connection tracking and before the raw tables of
@@ -41,14 +45,19 @@ func milliseconds(d time.Duration) uint64 {
 	return uint64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
-// addSkeleton makes a table with its chains, and no fault.
-func (b *batch) addSkeleton(f family) {
+// addSkeleton makes a table with its chains, and no fault. What divert leads to
+// the shaper is empty when there is none.
+func (b *batch) addSkeleton(f family, divert []expr.Any) {
 	in, out := uint32(unix.NF_INET_PRE_ROUTING), uint32(unix.NF_INET_LOCAL_OUT)
 	b.addTable(f)
 	b.addChain(f, chainIn, &in)
 	b.addChain(f, chainOut, &out)
 	b.addChain(f, chainUDP, nil)
 	b.addChain(f, chainTCP, nil)
+	if len(divert) > 0 {
+		b.addChain(f, chainHold, nil)
+		b.addRule(f, chainHold, "hold packets", divert...)
+	}
 	b.addRule(f, chainIn, "send UDP to its chain", append(matchProtocol(unix.IPPROTO_UDP), jump(chainUDP))...)
 	b.addRule(f, chainIn, "send TCP to its chain", append(matchProtocol(unix.IPPROTO_TCP), jump(chainTCP))...)
 }
@@ -69,7 +78,7 @@ func (b *batch) addPeers(s *standing, remaining time.Duration) {
 
 // addFaults writes the rules of the faults of a family anew. What drops comes
 // before what holds, because a packet leaves the chain when it is held.
-func (b *batch) addFaults(f family, faults []*standing, divert []expr.Any) {
+func (b *batch) addFaults(f family, faults []*standing) {
 	for _, chain := range []string{chainUDP, chainTCP, chainOut} {
 		b.flushChain(f, chain)
 	}
@@ -95,7 +104,7 @@ func (b *batch) addFaults(f family, faults []*standing, divert []expr.Any) {
 	}
 	for _, s := range faults {
 		if s.family() == f && s.Effect.shapes() {
-			b.addReceiving(s, "hold packets", divert)
+			b.addReceiving(s, "send packets to be held", []expr.Any{jump(chainHold)})
 		}
 	}
 }

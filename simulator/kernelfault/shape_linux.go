@@ -33,20 +33,31 @@ func openShaper(ns int) (shaper, error) {
 	return q, nil
 }
 
-// shape makes the shaper ready for faults, and returns the end of the rules
-// that lead to it and a way back.
-func (t *Table) shape(faults []*standing) (divert []expr.Any, undo func(), err error) {
+// divert is the rule that leads to the shaper; nil when there is none.
+func (t *Table) divert() []expr.Any {
 	if t.shaper == nil {
-		if !slices.ContainsFunc(faults, func(s *standing) bool { return s.Effect.shapes() }) {
-			return nil, func() {}, nil
-		}
-		if t.shaper, err = openShaper(t.ns); err != nil {
-			return nil, nil, err
-		}
+		return nil
 	}
-	before := sorted(t.faults)
-	t.shaper.set(faults)
-	return t.shaper.divert(), func() { t.shaper.set(before) }, nil
+	return t.shaper.divert()
+}
+
+// shape makes the shaper ready for faults; it fails, and changes nothing, when
+// they need one and there is none.
+func (t *Table) shape(faults []*standing) error {
+	if t.shaper != nil {
+		t.shaper.set(faults)
+		return nil
+	}
+	if slices.ContainsFunc(faults, func(s *standing) bool { return s.Effect.shapes() }) {
+		return t.flat
+	}
+	return nil
+}
+
+func (t *Table) closeShaper() {
+	if t.shaper != nil {
+		t.shaper.close()
+	}
 }
 
 // Dropped counts the packets dropped because too many were held for a delay or

@@ -1,11 +1,13 @@
 package kernelfault
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -236,5 +238,31 @@ func TestDuplicate(t *testing.T) {
 			}
 			change(t, table, nil, "d")
 		})
+	}
+}
+
+// TestBusyStreamsDoNotStarve delays a flood and a stream, and looks at a few
+// packets among them.
+func TestBusyStreamsDoNotStarve(t *testing.T) {
+	a, b := newPair(t)
+	table := newTable(t, b)
+	ua, ub, flood := a.udp(t, a.addr), b.udp(t, b.addr), b.udp(t, b.addr)
+	change(t, table, []Fault{{ID: "d", Peers: []netip.Addr{a.addr}, Effect: Effect{Delay: 20 * ms}, TTL: time.Minute}})
+	ctx, stop := context.WithCancel(t.Context())
+	var flooder sync.WaitGroup
+	flooder.Go(func() {
+		for ctx.Err() == nil {
+			sendStamped(ua, flood, 20, 1000, 0)
+			sendStamped(ua, flood, 1, 1000, 2*ms) // some 10,000 a second
+		}
+	})
+	defer flooder.Wait()
+	defer stop()
+	go sendStamped(ua, ub, 100, 16, 5*ms)
+	took := transfer(t, a, b, 8<<20)
+	got := arrivals(t, ub, time.Second)
+	t.Logf("8 MiB in %v; median delay %v; %d packets dropped", took, median(got), table.Dropped())
+	if m := median(got); len(got) < 90 || m > 200*ms {
+		t.Errorf("%d packets of 100 arrived beside a flood, after %v", len(got), m)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/nftables/expr"
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 )
@@ -39,7 +38,8 @@ type Table struct {
 	faults map[string]*standing
 	ipv6   bool // the table exists for IPv6, too
 	serial uint32
-	shaper shaper // nil until a fault needs one
+	shaper shaper // nil when nothing here can delay packets
+	flat   error  // why not
 	gone   error  // why the table can no longer be used
 
 	stop chan struct{}
@@ -89,10 +89,15 @@ func (t *Table) open() error {
 		t.log.Warn().Str("table", dead.Table).Int("faults", len(dead.Faults)).Msg("removed the faults that a dead process left behind")
 	}
 	b := newBatch(t.name)
-	b.addSkeleton(v4)
+	t.shaper, t.flat = openShaper(t.ns)
+	b.addSkeleton(v4, t.divert())
 	b.addSet(v4, leaseSet, keyTypeInteger, 4, "")
 	t.renew(b)
-	return t.commit(b)
+	if err := t.commit(b); err != nil {
+		t.closeShaper()
+		return err
+	}
+	return nil
 }
 
 // renew prolongs the lease: by a new element, since old kernels cannot change
@@ -171,13 +176,12 @@ func (t *Table) change(put []Fault, drop []string) error {
 		return fmt.Errorf("%d faults, but a table has at most %d at a time", len(next), MaxFaults)
 	}
 	faults := sorted(next)
-	divert, undo, err := t.shape(faults)
-	if err != nil {
+	if err := t.shape(faults); err != nil {
 		return err
 	}
-	b, ipv6 := t.plan(next, faults, divert)
+	b, ipv6 := t.plan(next, faults)
 	if err := t.commit(b); err != nil {
-		undo()
+		_ = t.shape(sorted(t.faults)) // as before, so it succeeds
 		return t.diagnose(err, faults)
 	}
 	t.faults, t.ipv6 = next, ipv6
@@ -193,11 +197,11 @@ func sorted(faults map[string]*standing) []*standing {
 
 // plan writes the transaction that leads from the faults in effect to the next
 // ones, and says whether there is a table for IPv6 then.
-func (t *Table) plan(next map[string]*standing, faults []*standing, divert []expr.Any) (*batch, bool) {
+func (t *Table) plan(next map[string]*standing, faults []*standing) (*batch, bool) {
 	b := newBatch(t.name)
 	ipv6 := t.ipv6
 	if !ipv6 && slices.ContainsFunc(faults, func(s *standing) bool { return s.family() == v6 }) {
-		b.addSkeleton(v6)
+		b.addSkeleton(v6, t.divert())
 		ipv6 = true
 	}
 	for _, s := range faults {
@@ -205,9 +209,9 @@ func (t *Table) plan(next map[string]*standing, faults []*standing, divert []exp
 			b.addPeers(s, s.TTL)
 		}
 	}
-	b.addFaults(v4, faults, divert)
+	b.addFaults(v4, faults)
 	if ipv6 {
-		b.addFaults(v6, faults, divert)
+		b.addFaults(v6, faults)
 	}
 	for id, s := range t.faults {
 		if next[id] != s {
@@ -247,11 +251,9 @@ func (t *Table) Close() error {
 		return nil
 	}
 	t.gone = ErrClosed
-	if t.shaper != nil {
-		// Before the table goes: with a hook the kernel drops all packets that
-		// are held in the namespace.
-		t.shaper.close()
-	}
+	// Before the table goes: with a hook the kernel drops all packets that are
+	// held in the namespace.
+	t.closeShaper()
 	err := t.connect()
 	if err == nil {
 		err = remove(t.conn, table{Owned: Owned{Table: t.name}, families: t.families()})
