@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -136,8 +137,12 @@ func (a *app) faultDoctorCommand() *cli.Command {
 	}
 }
 
-// basicFaults are the capabilities without which hardly any scenario can run.
-var basicFaults = []string{"cut", "loss"}
+// basicFaults are the faults without which hardly any scenario can run, and the
+// capabilities that they need.
+var basicFaults = []struct {
+	name  string
+	needs []string
+}{{"cut", []string{"nftables"}}, {"loss", []string{"nftables", "numgen"}}}
 
 func (a *app) showCapabilities(format string, list []kernelfault.Capability) error {
 	if format != formatTable {
@@ -155,9 +160,9 @@ func (a *app) showCapabilities(format string, list []kernelfault.Capability) err
 		}
 	}
 	var missing []string
-	for _, name := range basicFaults {
-		if !works(list, name) {
-			missing = append(missing, name)
+	for _, f := range basicFaults {
+		if slices.ContainsFunc(f.needs, func(name string) bool { return !works(list, name) }) {
+			missing = append(missing, f.name)
 		}
 	}
 	if len(missing) == 0 {

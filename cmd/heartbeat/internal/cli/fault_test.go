@@ -43,9 +43,9 @@ func TestFaultsForReal(t *testing.T) {
 
 func TestCapabilities(t *testing.T) {
 	list := []kernelfault.Capability{
-		{Name: "cut", For: "partition, link.cut", OK: true, Detail: "nftables, a packet was dropped"},
-		{Name: "loss", For: "loss", OK: true, Detail: "nftables numgen"},
-		{Name: "delay", For: "delay, jitter, reorder, rate", Detail: "no \x1b[2Jnetem, no NFQUEUE"},
+		{Name: "nftables", For: "every fault", OK: true, Detail: "a table with a set"},
+		{Name: "numgen", For: "loss, duplicate", OK: true, Detail: "random numbers in rules"},
+		{Name: "queue", For: "delay, jitter, reorder, rate", Detail: "no \x1b[2Jqueue"},
 	}
 	show := func(format string, list []kernelfault.Capability) (string, error) {
 		var b strings.Builder

@@ -128,6 +128,14 @@ func TestImports(t *testing.T) {
 			deep:   true,
 		},
 		{
+			who:    module + "/simulator/sidecar",
+			reason: "the fault agent does as it is told by whoever holds its token, an engine or not, and stands beside every agent",
+			forbid: func(p string) bool {
+				return under(p, module+"/simulator", "testing") && !under(p, module+"/simulator/sidecar", module+"/simulator/kernelfault")
+			},
+			deep: true,
+		},
+		{
 			who:    internal + "/agent",
 			reason: "the daemon must not carry the simulator or package testing",
 			forbid: func(p string) bool { return under(p, module+"/simulator", "testing") },
