@@ -17,7 +17,7 @@ const collectPatience = 10 * time.Second
 // collect reads what the nodes still have to tell.
 func (p *play) collect(ctx context.Context) error {
 	end := time.Now()
-	p.clock.Step = (end.Round(0).Sub(p.time0.Round(0)) - end.Sub(p.time0)).Abs()
+	p.clock.Step = (end.Round(0).Sub(p.began.Round(0)) - end.Sub(p.began)).Abs()
 	if err := p.measureClocks(ctx); err != nil {
 		return err
 	}
@@ -83,17 +83,13 @@ func (n *node) readJournal(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range j.Entries {
-		key := accused{e.Member, e.Incarnation}
 		if e.Kind != membership.EntryAccused.String() || e.By != n.name() || e.Member == n.name() {
 			continue
 		}
-		if at, known := l.accused[key]; known && !e.At.Before(at) {
-			continue
-		}
 		if l.accused == nil {
-			l.accused = map[accused]time.Time{}
+			l.accused = map[accused]bool{}
 		}
-		l.accused[key] = e.At
+		l.accused[accused{e.At.UnixNano(), e.Member, e.Incarnation}] = true
 	}
 	return nil
 }
@@ -150,8 +146,8 @@ func (l *life) history(h *History, zero time.Time) {
 		}
 		return max(since, low), true
 	}
-	for key, at := range l.accused {
-		if since, ok := place(at); ok {
+	for key := range l.accused {
+		if since, ok := place(time.Unix(0, key.at)); ok {
 			h.Accusations = append(h.Accusations, Accusation{At: since, Observer: l.node.index, Subject: key.subject, Incarnation: key.incarnation})
 		}
 	}

@@ -49,7 +49,8 @@ func newFakeCluster(t *testing.T, sc *scenario.Scenario) *fakeCluster {
 		t.Fatal(err)
 	}
 	c.config.Port = 0
-	c.config.ProbeInterval, c.config.ProbeTimeout, c.config.GossipInterval = 100*time.Millisecond, 50*time.Millisecond, 20*time.Millisecond
+	c.config.ProbeInterval, c.config.ProbeTimeout = 100*time.Millisecond, 50*time.Millisecond
+	c.config.GossipInterval, c.config.SyncInterval = 20*time.Millisecond, 500*time.Millisecond
 	dir := t.TempDir()
 	for i := range sc.Cluster.Nodes {
 		n := &fakeNode{socket: filepath.Join(dir, fmt.Sprintf("%d.sock", i))}

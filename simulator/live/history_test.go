@@ -50,7 +50,7 @@ func TestHistoryPutsTimesInOrder(t *testing.T) {
 	note(first, 11*time.Second)  // after its end, by a clock that is ahead
 	note(second, 19*time.Second) // before its start, by a clock that is behind
 	note(second, 25*time.Second) // as it is
-	first.accused = map[accused]time.Time{{"n1", 7}: p.time0.Add(12 * time.Second)}
+	first.accused = map[accused]bool{{p.time0.Add(12 * time.Second).UnixNano(), "n1", 7}: true}
 
 	h := p.history()
 	var got []time.Duration

@@ -28,11 +28,12 @@ type life struct {
 	ended   time.Time           // guarded by mu; its end by a kill
 	passed  uint64              // guarded by mu; the newest event that was read
 	changes []membership.Change // guarded by mu
-	accused map[accused]time.Time
+	accused map[accused]bool    // guarded by mu; a set, for a journal is read again and again
 }
 
-// accused is an accusation as it stands in a journal, where it stands once.
+// accused is an accusation as it stands in a journal.
 type accused struct {
+	at          int64 // in nanoseconds of the Unix epoch
 	subject     string
 	incarnation uint32
 }

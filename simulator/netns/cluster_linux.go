@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"heartbeat/gossip"
@@ -52,6 +52,9 @@ func (a *agent) current() (*process, error) {
 	return a.process, nil
 }
 
+// maxSocket is how long the path of a unix socket may be.
+const maxSocket = len(syscall.RawSockaddrUnix{}.Path) - 1
+
 // newCluster makes everything but the agents' processes. After an error nothing
 // of it is left.
 func newCluster(ctx context.Context, e *Engine, sc *scenario.Scenario) (_ *cluster, err error) {
@@ -77,7 +80,11 @@ func newCluster(ctx context.Context, e *Engine, sc *scenario.Scenario) (_ *clust
 			return nil, context.Cause(ctx)
 		}
 		a := &agent{name: scenario.NodeName(i)}
-		a.api = "unix:" + filepath.Join(c.home.path, a.name+".sock")
+		socket := filepath.Join(c.home.path, a.name+".sock")
+		if len(socket) > maxSocket {
+			return nil, fmt.Errorf("the path of a socket, %s, is longer than the %d bytes that the system takes: use a shorter directory (TMPDIR)", socket, maxSocket)
+		}
+		a.api = "unix:" + socket
 		if a.client, err = httpapi.NewClient(httpapi.ClientConfig{Address: a.api}); err != nil {
 			return nil, err
 		}
@@ -248,18 +255,4 @@ func (c *cluster) close() error {
 		return fmt.Errorf("give everything back: %w", err)
 	}
 	return nil
-}
-
-var errNotOurs = errors.New("it is not this user's own directory")
-
-// ownDirectory says whether a path is a directory of this user's, and no link.
-func ownDirectory(path string) (os.FileInfo, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() || !owned(info) {
-		return nil, fmt.Errorf("%s: %w", path, errNotOurs)
-	}
-	return info, nil
 }

@@ -10,10 +10,12 @@ package netns
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
 
+	"heartbeat/gossip"
 	"heartbeat/simulator/scenario"
 )
 
@@ -48,6 +50,10 @@ func variable(key string) string {
 	return "HEARTBEAT_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
+// detector is the setting that decides when a member is failed. A program that
+// has but one way to decide has no such setting.
+const detector = "detector"
+
 // environment is what all agents of a scenario are given: its settings, and
 // bounds that let many agents share a machine. It holds nothing of this
 // process's own environment, which may be meant for another agent.
@@ -57,6 +63,9 @@ func environment(sc *scenario.Scenario) []string {
 		"journal.size": "16384", // what a node accuses others of is read from there
 		"log.level":    "warn",
 		"log.format":   "console",
+	}
+	if slices.ContainsFunc(gossip.Settings(), func(s gossip.Setting) bool { return s.Key == detector }) {
+		settings[detector] = sc.Cluster.Detector
 	}
 	for key, value := range sc.Cluster.Settings {
 		settings[key] = value

@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(helperDir); dir != "" {
 		os.Exit(help(dir, os.Getenv(helperMode)))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	_ = os.RemoveAll(built)
+	os.Exit(status)
 }
 
 // need skips a test on a machine that lacks something, loudly; in CI that is a
@@ -47,6 +49,9 @@ func need(t *testing.T, what string, err error) {
 	}
 }
 
+// built is the directory of the program that build has made.
+var built string
+
 // build makes the agents' program once for all tests.
 var build = sync.OnceValues(func() (string, error) {
 	if program := os.Getenv("HEARTBEAT_BIN"); program != "" {
@@ -56,6 +61,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	program := filepath.Join(dir, "heartbeat")
 	out, err := exec.Command("go", "build", "-o", program, "heartbeat/cmd/heartbeat").CombinedOutput()
 	if err != nil {

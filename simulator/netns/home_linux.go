@@ -179,3 +179,17 @@ func owned(info os.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(s.Uid) == os.Geteuid()
 }
+
+var errNotOurs = errors.New("it is not this user's own directory")
+
+// ownDirectory says whether a path is a directory of this user's, and no link.
+func ownDirectory(path string) (os.FileInfo, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() || !owned(info) {
+		return nil, fmt.Errorf("%s: %w", path, errNotOurs)
+	}
+	return info, nil
+}

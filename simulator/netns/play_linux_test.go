@@ -237,8 +237,8 @@ func TestEngineDies(t *testing.T) {
 	}
 }
 
-// Without the rights it says what is missing.
-func TestCheckWithoutRights(t *testing.T) {
+// Without what it needs it says what is missing, and leaves nothing.
+func TestWhatIsMissing(t *testing.T) {
 	e := newEngine(t)
 	weak := newThread()
 	defer weak.close()
@@ -250,6 +250,13 @@ func TestCheckWithoutRights(t *testing.T) {
 	}
 	if _, err := newNetwork(weak, 2); !errors.Is(err, kernelfault.ErrUnsupported) || !strings.Contains(err.Error(), "CAP_SYS_ADMIN") {
 		t.Errorf("without rights: %v", err)
+	}
+	e.Dir = filepath.Join(t.TempDir(), strings.Repeat("x", 100))
+	if err := os.Mkdir(e.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Play(t.Context(), parse(t, long), 1, nil); err == nil || !strings.Contains(err.Error(), "shorter directory") {
+		t.Errorf("a directory with a long path: %v", err)
 	}
 	e.Program = "/no/such/program"
 	if err := e.Check(nil); err == nil || !strings.Contains(err.Error(), "/no/such/program") {
