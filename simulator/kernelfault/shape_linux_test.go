@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const ms = time.Millisecond
@@ -165,18 +167,19 @@ func TestStreamsKeepOrder(t *testing.T) {
 	table := newTable(t, b)
 	change(t, table, []Fault{{ID: "j", Peers: []netip.Addr{a.addr}, Effect: Effect{Delay: 20 * ms, Jitter: 20 * ms}, TTL: time.Minute}})
 	const size = 4 << 20
-	took := transfer(t, a, b, size)
-	t.Logf("%d bytes in %v", size, took)
-	if took > 20*time.Second {
-		t.Errorf("%d bytes took %v", size, took)
+	took, again := transfer(t, a, b, size)
+	t.Logf("%d bytes in %v, %d segments sent again", size, took, again)
+	if took > 20*time.Second || again > 20 {
+		t.Errorf("%d bytes took %v, and %d segments were sent again", size, took, again)
 	}
 	if d := table.Dropped(); d > 0 {
 		t.Errorf("%d packets dropped", d)
 	}
 }
 
-// transfer sends bytes over TCP from a to b.
-func transfer(t *testing.T, a, b host, size int) time.Duration {
+// transfer sends bytes over TCP from a to b, and says how long it took and how
+// many segments had to be sent again.
+func transfer(t *testing.T, a, b host, size int) (took time.Duration, retransmits int) {
 	t.Helper()
 	var l net.Listener
 	b.inside(t, func() (err error) {
@@ -193,7 +196,20 @@ func transfer(t *testing.T, a, b host, size int) time.Duration {
 				return err
 			}
 			defer func() { _ = c.Close() }()
-			_, err = c.Write(make([]byte, size))
+			if _, err = c.Write(make([]byte, size)); err != nil {
+				return err
+			}
+			tcp := c.(*net.TCPConn)
+			if err := tcp.CloseWrite(); err != nil {
+				return err
+			}
+			if _, err := io.Copy(io.Discard, tcp); err != nil { // until the other end has read all
+				return err
+			}
+			info, err := tcpInfo(tcp)
+			if err == nil {
+				retransmits = int(info.Total_retrans)
+			}
 			return err
 		})
 	}()
@@ -207,10 +223,23 @@ func transfer(t *testing.T, a, b host, size int) time.Duration {
 	if err != nil || n != int64(size) {
 		t.Fatalf("%d bytes of %d arrived: %v", n, size, err)
 	}
+	_ = c.Close()
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	return time.Since(begin)
+	return time.Since(begin), retransmits
+}
+
+func tcpInfo(c *net.TCPConn) (*unix.TCPInfo, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var info *unix.TCPInfo
+	if e := raw.Control(func(fd uintptr) { info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }); e != nil {
+		return nil, e
+	}
+	return info, err
 }
 
 func TestDuplicate(t *testing.T) {
@@ -259,7 +288,7 @@ func TestBusyStreamsDoNotStarve(t *testing.T) {
 	defer flooder.Wait()
 	defer stop()
 	go sendStamped(ua, ub, 100, 16, 5*ms)
-	took := transfer(t, a, b, 8<<20)
+	took, _ := transfer(t, a, b, 8<<20)
 	got := arrivals(t, ub, time.Second)
 	t.Logf("8 MiB in %v; median delay %v; %d packets dropped", took, median(got), table.Dropped())
 	if m := median(got); len(got) < 90 || m > 200*ms {
