@@ -106,8 +106,9 @@ func newPair(t testing.TB) (a, b host) {
 	}
 	for _, pair := range [][2]netip.Addr{{a.addr, b.addr}, {a.six, b.six}} {
 		ua, ub := a.udp(t, pair[0]), b.udp(t, pair[1])
-		eventually(t, 10*time.Second, "the link is up", func() bool {
-			// IPv6 has no route before its address has settled.
+		// The kernel brings new links into use one after another, at most one
+		// round a second, and waits for whoever makes or removes namespaces.
+		eventually(t, time.Minute, fmt.Sprintf("the link of %v is up", pair[0]), func() bool {
 			_, _ = ua.WriteToUDPAddrPort([]byte("up?"), port(ub))
 			return received(t, ub, 10*time.Millisecond) > 0
 		})
