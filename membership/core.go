@@ -24,6 +24,8 @@ type Core struct {
 	effects   []Effect // of the Step in progress
 	looking   []look   // this node's looks as a witness that are under way; at most maxLooks
 	tally     Tally
+	deaf      bool // at deafAt, none or few of a look's controls answered
+	deafAt    time.Duration
 
 	snapshot []*fact // what views share; valid while snapped == version
 	snapped  uint64

@@ -57,6 +57,9 @@ func (c *Core) joined(in Joined) {
 func (c *Core) spared(r *row, f fact) {
 	f.inc = max(f.inc, r.fact.inc+1)
 	c.tally.Spared++
+	if r.stall > 0 {
+		c.stalled(r, r.suspicion.since)
+	}
 	c.put(r, f)
 	reason := "it proved itself alive after the engine had been told that it failed"
 	c.emit(ChangeRefuted, r.fact, Suspect, saidBy(f.name), reason)
@@ -130,10 +133,6 @@ func (c *Core) engineGone(name string, claim Claim) {
 		return
 	}
 	if c.cfg.Verdicts != nil {
-		if witnesses := c.confirmed(r); witnesses != nil && before.state == Suspect {
-			c.convict(r, witnesses)
-			return
-		}
 		if c.holdBack(r, claim.Incarnation) {
 			return
 		}

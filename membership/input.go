@@ -120,6 +120,7 @@ type Probed struct {
 	Answered         bool   // the subject did
 	ControlsAsked    int
 	ControlsAnswered int
+	Last             bool // of the Probe
 }
 
 // Health is the engine's score of this node's own health (memberlist's GetHealthScore):
@@ -151,12 +152,13 @@ type Effect interface{ effect() }
 type Changed struct{ Change }
 
 // Probe asks the owner to probe the subject and, at the same moment, the controls, each once and
-// directly, and to report the outcome with [Probed]. At most 16 are under way at a time; one whose
-// outcome does not come within four probe intervals is given up.
+// directly, and to report the outcome with [Probed]. At most 16 with controls and 64 without are
+// under way at a time; one whose outcome does not come within four probe intervals is given up.
 type Probe struct {
 	Subject     Target
 	Incarnation uint32
-	Controls    []Target // at most Verdicts.Controls
+	Controls    []Target // at most Verdicts.Controls; none for the look before a verdict
+	Last        bool     // it decides what this node tells; Probed has to repeat it
 }
 
 // Testify asks the owner to broadcast a testimony: this node's own, or another witness's that

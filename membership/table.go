@@ -20,9 +20,11 @@ type row struct {
 	engine    bool          // the engine counts it in
 	holding   bool          // a failure that the engine reported is held back until heldUntil
 	hash      uint64        // of the name
+	heldSince time.Duration
 	heldUntil time.Duration
-	burden    float64 // what overturned verdicts weigh, as of burdenAt; each doubles the patience
-	burdenAt  time.Duration
+	outSince  time.Duration // while judged: the first accusation
+	stall     time.Duration // the longest silence from which it came back, as of stallAt; it fades
+	stallAt   time.Duration
 	windowAt  time.Duration // when the window began in which it said that much as a witness
 	said      int
 }
@@ -39,7 +41,20 @@ type suspicion struct {
 	lookedAt    time.Duration // when this node began its last look, if looks > 0
 	looks       int
 	fresh       bool // there is a reason for another look
+	last        lastLook
+	lastAt      time.Duration // when the last look began
 }
+
+// lastLook is how far this node's own probe before a verdict has come.
+type lastLook uint8
+
+const (
+	notLooked lastLook = iota
+	lookingNow
+	foundSilent
+	foundAnswering
+	foundNobody // neither it nor the controls: the fault may be this node's
+)
 
 // testimony is a witness's finding that the subject did not answer.
 type testimony struct {

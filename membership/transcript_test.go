@@ -25,7 +25,7 @@ var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 //	join|update NAME [inc=N addr=IP:PORT|none tags=(k=v, ...)]
 //	accuse NAME inc=N by=NAME [via=inbound|outbound]
 //	testify NAME inc=N by=NAME
-//	probed NAME inc=N [answered] [controls=ANSWERED/ASKED]
+//	probed NAME inc=N [last] [answered] [controls=ANSWERED/ASKED]
 //	refute|failed|left NAME [inc=N]
 //	force NAME [inc=N by=NAME] [prune]
 //	record NAME state=failed|left [inc=N age=D addr= tags= by=NAME] [forced] [pruned]
@@ -296,7 +296,7 @@ func (a *arguments) input(cmd string) Input {
 	case "testify":
 		return Testified{Subject: a.name, Incarnation: a.inc(), Witness: a.text("by", "")}
 	case "probed":
-		in := Probed{Subject: a.name, Incarnation: a.inc(), Answered: a.flag("answered")}
+		in := Probed{Subject: a.name, Incarnation: a.inc(), Answered: a.flag("answered"), Last: a.flag("last")}
 		if text := a.text("controls", ""); text != "" {
 			if _, err := fmt.Sscanf(text, "%d/%d", &in.ControlsAnswered, &in.ControlsAsked); err != nil {
 				a.t.Fatal(err)
@@ -349,7 +349,8 @@ func formatEffects(effects []Effect) string {
 			for _, c := range e.Controls {
 				controls = append(controls, c.Name)
 			}
-			fmt.Fprintf(&out, "probe %s at %v inc=%d with %v\n", e.Subject.Name, e.Subject.Addr, e.Incarnation, controls)
+			fmt.Fprintf(&out, "probe %s at %v inc=%d with %v%s\n", e.Subject.Name, e.Subject.Addr, e.Incarnation, controls,
+				map[bool]string{true: " for the last time"}[e.Last])
 			continue
 		case Testify:
 			fmt.Fprintf(&out, "broadcast that %s inc=%d did not answer %s\n", e.Subject, e.Incarnation, e.Witness)

@@ -13,19 +13,24 @@ const (
 	// maxTestimonies bounds the testimonies about one member: as many as witnesses that
 	// another view may have chosen, for the default of 8.
 	maxTestimonies = 16
-	// maxLooks bounds how many looks of this node are under way; others wait for the next recheck.
-	maxLooks = 16
+	// maxLooks and maxLastLooks bound how many looks of this node are under way, with controls and
+	// without; others wait for the next recheck.
+	maxLooks     = 16
+	maxLastLooks = 64
 	// A witness may testify against maxPerWitness members in a witnessWindow; when half of a thousand
 	// nodes vanish at once, each of the others is a witness about 8 times.
 	maxPerWitness = 64
 	witnessWindow = 10 * time.Second
 )
 
-// look is one look of this node as a witness.
+// look is one look of this node, as a witness or before a verdict.
 type look struct {
 	subject string
 	inc     uint32
-	at      time.Duration
+	last    bool
+	// controlled looks have controls.
+	controlled bool
+	at         time.Duration
 }
 
 // Tally counts what has come of accusations since the start.
@@ -101,25 +106,27 @@ func (c *Core) addTestimony(r *row, inc uint32, w *row, note string) bool {
 	return true
 }
 
-// follow does what new evidence against r, or a failure held back, calls for.
+// follow does what new evidence against r, or time, calls for.
 func (c *Core) follow(r *row) {
 	if c.cfg.Verdicts == nil || r.fact.state != Suspect {
 		return
 	}
 	c.consider(r)
-	c.judge(r)
-	c.rearm(r)
+	if r.holding {
+		c.release(r)
+	} else {
+		c.judge(r)
+	}
+	if r.fact.state == Suspect {
+		c.rearm(r)
+	}
 }
 
 // review does everything about a suspect that time has made due. Afterwards r is no
 // suspect any more, or reviewAt is later than now.
 func (c *Core) review(r *row) {
 	s := r.suspicion
-	switch {
-	case r.holding && r.heldUntil <= c.now:
-		c.accept(r)
-		return
-	case !r.holding && s.since+c.cfg.SuspicionLapse <= c.now:
+	if !r.holding && s.since+c.cfg.SuspicionLapse <= c.now {
 		c.lapse(r)
 		return
 	}
@@ -130,36 +137,60 @@ func (c *Core) review(r *row) {
 // reviewAt returns when time alone may change something about a suspect.
 func (c *Core) reviewAt(r *row) time.Duration {
 	s := r.suspicion
-	due := s.since + c.cfg.SuspicionLapse
-	if r.holding {
-		due = r.heldUntil
+	due := max(s.next, c.now+1)
+	ripe := s.since + c.patience(r)
+	times := []time.Duration{ripe - c.cfg.Verdicts.ProbeTimeout, ripe, r.heldUntil - c.cfg.Verdicts.ProbeTimeout, r.heldUntil}
+	if !r.holding {
+		times = append(times, s.since+c.cfg.SuspicionLapse)
 	}
-	due = min(due, max(s.next, c.now+1))
-	if ripe := s.since + c.patience(r); ripe > c.now {
-		due = min(due, ripe)
+	for _, at := range times {
+		if at > c.now {
+			due = min(due, at)
+		}
 	}
 	return due
 }
 
+// begin notes a look and asks the owner for it, unless the same one or too many are under way.
+func (c *Core) begin(r *row, last bool, controls []Target) bool {
+	s := r.suspicion
+	c.looking = slices.DeleteFunc(c.looking, func(l look) bool { return c.now-l.at >= 4*c.cfg.Verdicts.ProbeInterval })
+	l := look{subject: r.fact.name, inc: s.inc, last: last, controlled: len(controls) > 0, at: c.now}
+	same, most := 0, maxLastLooks
+	if l.controlled {
+		most = maxLooks
+	}
+	for _, other := range c.looking {
+		if other.controlled == l.controlled {
+			same++
+		}
+		if other.last == last && other.subject == l.subject && other.inc == l.inc {
+			return false
+		}
+	}
+	if same >= most || c.self == nil || c.self.fact.state != Alive {
+		return false
+	}
+	c.looking = append(c.looking, l)
+	c.effects = append(c.effects, Probe{
+		Subject: Target{r.fact.name, r.fact.addr}, Incarnation: s.inc, Controls: controls, Last: last,
+	})
+	return true
+}
+
 // consider lets this node look at a suspect if it is a witness and has a reason to.
 func (c *Core) consider(r *row) {
-	s, v := r.suspicion, c.cfg.Verdicts
-	c.looking = slices.DeleteFunc(c.looking, func(l look) bool { return c.now-l.at >= 4*v.ProbeInterval })
-	underWay := slices.ContainsFunc(c.looking, func(l look) bool { return l.subject == r.fact.name && l.inc == s.inc })
-	again := s.looks > 0 && (!s.fresh || c.now-s.lookedAt < v.ProbeInterval)
-	if underWay || again || len(c.looking) >= maxLooks || c.self == nil || c.self.fact.state != Alive {
+	s := r.suspicion
+	if s.looks > 0 && (!s.fresh || c.now-s.lookedAt < c.cfg.Verdicts.ProbeInterval) || c.self == nil || c.hasTestified(s) {
 		return
 	}
-	p := c.panel(r, s.inc)
-	if p.available < 2 || lot(p.seed, c.self) > p.last || c.hasTestified(s) {
+	if p := c.panel(r, s.inc); p.available < 2 || lot(p.seed, c.self) > p.last {
 		return
 	}
-	s.looks++
-	s.lookedAt, s.fresh = c.now, false
-	c.looking = append(c.looking, look{r.fact.name, s.inc, c.now})
-	c.effects = append(c.effects, Probe{
-		Subject: Target{r.fact.name, r.fact.addr}, Incarnation: s.inc, Controls: c.controls(r, s.inc),
-	})
+	if c.begin(r, false, c.controls(r, s.inc)) {
+		s.looks++
+		s.lookedAt, s.fresh = c.now, false
+	}
 }
 
 func (c *Core) hasTestified(s *suspicion) bool {
@@ -168,7 +199,9 @@ func (c *Core) hasTestified(s *suspicion) bool {
 
 // probed takes the outcome of a look.
 func (c *Core) probed(in Probed) {
-	i := slices.IndexFunc(c.looking, func(l look) bool { return l.subject == in.Subject && l.inc == in.Incarnation })
+	i := slices.IndexFunc(c.looking, func(l look) bool {
+		return l.subject == in.Subject && l.inc == in.Incarnation && l.last == in.Last
+	})
 	if i < 0 {
 		return
 	}
@@ -177,22 +210,40 @@ func (c *Core) probed(in Probed) {
 	if r == nil || r.fact.state != Suspect || r.suspicion.inc != in.Incarnation {
 		return
 	}
+	deaf := in.ControlsAsked > 0 && 2*in.ControlsAnswered <= in.ControlsAsked
+	found := foundSilent
 	switch {
 	case in.Answered:
+		found = foundAnswering
 		c.write(EntryAnswered, r.fact, in.Incarnation, c.self.fact.name, SourceRule, "it answered this node's probe")
-	case 2*in.ControlsAnswered > in.ControlsAsked:
-		if c.addTestimony(r, in.Incarnation, c.self, fmt.Sprintf("it did not answer this node, though %d of %d controls did",
-			in.ControlsAnswered, in.ControlsAsked)) {
-			c.effects = append(c.effects, Testify{Subject: r.fact.name, Incarnation: in.Incarnation, Witness: c.self.fact.name})
-		}
-	default:
-		c.tally.Abstentions++
-		r.suspicion.fresh = true
-		c.write(EntryAbstained, r.fact, in.Incarnation, c.self.fact.name, SourceRule,
-			fmt.Sprintf("it did not answer this node, but only %d of %d controls did: the fault may be this node's",
-				in.ControlsAnswered, in.ControlsAsked))
+	case deaf:
+		found = foundNobody
+		c.abstain(r, in)
+	case !in.Last:
+		c.findSilent(r, in)
+	}
+	if in.Last {
+		r.suspicion.last = found
 	}
 	c.follow(r)
+}
+
+// findSilent testifies against r, which did not answer.
+func (c *Core) findSilent(r *row, in Probed) {
+	if c.addTestimony(r, in.Incarnation, c.self, fmt.Sprintf("it did not answer this node, though %d of %d controls did",
+		in.ControlsAnswered, in.ControlsAsked)) {
+		c.effects = append(c.effects, Testify{Subject: r.fact.name, Incarnation: in.Incarnation, Witness: c.self.fact.name})
+	}
+}
+
+// abstain says nothing against r, for this node reaches nobody.
+func (c *Core) abstain(r *row, in Probed) {
+	c.tally.Abstentions++
+	r.suspicion.fresh = true
+	c.deafAt, c.deaf = c.now, true
+	c.write(EntryAbstained, r.fact, in.Incarnation, c.self.fact.name, SourceRule,
+		fmt.Sprintf("it did not answer this node, but only %d of %d controls did: the fault may be this node's",
+			in.ControlsAnswered, in.ControlsAsked))
 }
 
 // confirmed returns the witnesses whose testimonies count against r, if they are a quorum
@@ -221,26 +272,54 @@ func (c *Core) confirmed(r *row) []testimony {
 // patience is how long after the first accusation a verdict about r must wait.
 func (c *Core) patience(r *row) time.Duration {
 	v := c.cfg.Verdicts
-	most := min(v.PatienceMax, v.engineTimeout(c.heldCount()))
-	return time.Duration(min(float64(v.Patience)*math.Exp2(c.burdenOf(r)), float64(max(most, v.Patience))))
+	return max(v.Patience, min(2*c.stallOf(r), v.PatienceMax))
 }
 
 func (c *Core) heldCount() int { return c.table.counts[Alive] + c.table.counts[Suspect] }
 
-func (c *Core) burdenOf(r *row) float64 {
-	if r.burden == 0 {
+// stallOf is what is left of the memory of r's longest silence.
+func (c *Core) stallOf(r *row) time.Duration {
+	if r.stall == 0 {
 		return 0
 	}
-	return r.burden * math.Exp2(-float64(c.now-r.burdenAt)/float64(burdenHalfLife))
+	return time.Duration(float64(r.stall) * math.Exp2(-float64(c.now-r.stallAt)/float64(stallHalfLife)))
 }
 
-// judge passes the verdict on r when its time has come and the evidence is there.
+// stalled remembers that r was silent since the given time and is back now. One that was away
+// for longer than patience can be was really gone.
+func (c *Core) stalled(r *row, since time.Duration) {
+	silence := c.now - since
+	if silence <= c.cfg.Verdicts.PatienceMax && silence > c.stallOf(r) {
+		r.stall, r.stallAt = silence, c.now
+	}
+}
+
+// judge passes the verdict on r when its time has come and the evidence is there. Whatever the
+// witnesses say, nobody declares a member failed that answers its own probe: the last look, so
+// timed that it costs no time.
 func (c *Core) judge(r *row) {
-	if c.now < r.suspicion.since+c.patience(r) {
+	s := r.suspicion
+	patience := c.patience(r)
+	if len(s.testimonies) < 2 || c.now < s.since+patience-c.cfg.Verdicts.ProbeTimeout {
 		return
 	}
-	if witnesses := c.confirmed(r); witnesses != nil {
-		c.convict(r, witnesses)
+	c.lookLast(r, nil)
+	if s.last == foundSilent && c.now >= s.since+patience {
+		if witnesses := c.confirmed(r); witnesses != nil {
+			c.convict(r, witnesses)
+		}
+	}
+}
+
+// lookLast begins a last look at r unless there is one that is under way or recent enough.
+func (c *Core) lookLast(r *row, controls []Target) {
+	s, v := r.suspicion, c.cfg.Verdicts
+	recent := c.now-s.lastAt <= v.Patience+v.ProbeTimeout
+	if s.last == notLooked || !recent {
+		s.last = notLooked
+		if c.begin(r, true, controls) {
+			s.last, s.lastAt = lookingNow, c.now
+		}
 	}
 }
 
@@ -257,9 +336,10 @@ func (c *Core) convict(r *row, witnesses []testimony) {
 		reason = fmt.Sprintf("accused by %s, %s", list(accusers), reason)
 	}
 	before, f := r.fact.state, *r.fact
+	since := r.suspicion.since
 	f.state, f.since = Failed, c.now
 	c.put(r, f)
-	r.judged = true
+	r.judged, r.outSince = true, since
 	c.tally.Verdicts++
 	c.emit(ChangeFailed, r.fact, before, names, reason)
 	c.write(EntryVerdict, r.fact, f.inc, "", SourceRule, reason)
@@ -289,7 +369,7 @@ func (c *Core) overturn(r *row, inc uint32, via Source, reason string) {
 func (c *Core) overturned(r *row) {
 	if r.judged {
 		c.tally.Overturned++
-		r.burden, r.burdenAt = c.burdenOf(r)+1, c.now
+		c.stalled(r, r.outSince)
 	}
 }
 
@@ -300,34 +380,68 @@ func (c *Core) unconfirmed(r *row) {
 		fmt.Sprintf("the engine did not confirm in %v that it is gone", c.cfg.SuspicionLapse))
 }
 
-// holdBack keeps a failure that the engine reports from subscribers while the member may
-// still refute it, and says whether it does. The engine believes any dead message, so one
-// deaf or slow node would make healthy ones vanish for everybody. A suspicion that has stood
-// for as long as the engine lets one stand needs no confirmation.
+// holdBack weighs a failure that the engine reports, and says whether it is dealt with. With a quorum it
+// is passed on at once, as a verdict; else it is held back from subscribers. The engine believes any dead message, so one deaf or slow node would make healthy ones vanish for
+// everybody; and it believes its own timers, so a node that is cut off would hold everybody failed. A
+// failure is passed on when this node's own probe finds the member silent and its controls not, and the member has
+// had time to refute: patience, or the engine's own timeout.
 func (c *Core) holdBack(r *row, inc uint32) bool {
 	v := c.cfg.Verdicts
 	if p := c.panel(r, inc); !r.fact.state.held() || p.available < 2 {
 		return false
 	}
+	if s := r.suspicion; s != nil && s.last != foundAnswering && c.now >= s.since+c.patience(r) {
+		if witnesses := c.confirmed(r); witnesses != nil {
+			c.convict(r, witnesses)
+			return true
+		}
+	}
 	until := c.now + v.Patience
 	if s := r.suspicion; s != nil && s.inc >= inc {
-		until = min(until, s.since+v.engineTimeout(c.heldCount()))
-	}
-	if until <= c.now {
-		return false
+		until = max(c.now, min(until, s.since+v.engineTimeout(c.heldCount())))
+		if patience := c.patience(r); patience > v.Patience {
+			until = max(until, s.since+patience)
+		}
 	}
 	c.tally.HeldBack++
-	r.holding, r.heldUntil = true, until
+	r.holding, r.heldSince, r.heldUntil = true, c.now, until
 	reason := "the engine was told that it failed, and no quorum here has confirmed it"
-	c.evidence(r, inc).fresh = true
+	s := c.evidence(r, inc)
+	s.fresh = true
+	if s.last != lookingNow {
+		s.last = notLooked
+	}
 	c.write(EntryHeld, r.fact, inc, "", SourceEngine, reason)
 	c.suspect(r, inc, "", reason)
 	c.follow(r)
 	return true
 }
 
-// accept takes over a failure that was held back and not refuted.
-func (c *Core) accept(r *row) {
+// release passes on a failure that was held back, if it is time to.
+func (c *Core) release(r *row) {
+	s, v := r.suspicion, c.cfg.Verdicts
+	if c.now < r.heldUntil-v.ProbeTimeout {
+		return
+	}
+	if c.deaf && c.now-c.deafAt < v.Patience && s.last != lookingNow {
+		s.last, s.lastAt = foundNobody, c.deafAt
+	} else {
+		c.lookLast(r, c.controls(r, s.inc))
+	}
+	if c.now < r.heldUntil {
+		return
+	}
+	tooLong := c.now-r.heldSince >= c.cfg.SuspicionLapse
+	if s.last != foundSilent && !tooLong {
+		if s.last != lookingNow {
+			s.last, r.heldUntil = notLooked, c.now+v.Patience // and then this node looks again
+		}
+		return
+	}
+	if witnesses := c.confirmed(r); witnesses != nil {
+		c.convict(r, witnesses)
+		return
+	}
 	by, reason := c.failedBecause(r)
 	c.gone(r, Claim{r.fact.inc, Failed}, by, reason)
 }

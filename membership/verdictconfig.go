@@ -28,16 +28,23 @@ type Verdicts struct {
 
 	// Patience is how long after the first accusation a verdict waits at least: the time in which
 	// a slow member may refute. Shorter finds crashes sooner and declares pauses
-	// failed. Default 2 s, at most 10 years.
+	// failed. Default 1.5 s, at most 10 years.
 	Patience time.Duration
 
-	// PatienceMax bounds the patience with members whose verdicts were overturned before:
-	// each time doubles it. The engine's shortest suspicion timeout is a bound anyway. Default 1 min.
+	// PatienceMax bounds the patience with a member that came back after a verdict: it is then twice
+	// the silence from which it came back, and that memory halves every 10 minutes. Who stays
+	// away for longer than PatienceMax was really gone and is judged as fast as others. Higher spares members
+	// that stall again and again, and notices their crashes later. Default 1 min, at most 10 years.
 	PatienceMax time.Duration
 
 	// ProbeInterval is the engine's time between two probes: a witness looks at one
 	// member no more often. Default 1 s, at most 10 years.
 	ProbeInterval time.Duration
+
+	// ProbeTimeout is how long the owner waits for the answer to a probe. A verdict needs that this
+	// node's own probe, begun that long before the patience is over, stays unanswered as
+	// well. Default 500 ms, at most 10 years.
+	ProbeTimeout time.Duration
 
 	// EngineTimeout is the engine's shortest suspicion timeout in a cluster of up to ten; in
 	// larger ones it grows with log10 of their size. Default 4 s, at most 10 years.
@@ -57,9 +64,10 @@ func (v Verdicts) withDefaults() Verdicts {
 	v.Witnesses = cmp.Or(v.Witnesses, 8)
 	v.Quorum = cmp.Or(v.Quorum, min(5, v.Witnesses))
 	v.Controls = cmp.Or(v.Controls, 3)
-	v.Patience = cmp.Or(v.Patience, 2*time.Second)
+	v.Patience = cmp.Or(v.Patience, 1500*time.Millisecond)
 	v.PatienceMax = cmp.Or(v.PatienceMax, time.Minute)
 	v.ProbeInterval = cmp.Or(v.ProbeInterval, time.Second)
+	v.ProbeTimeout = cmp.Or(v.ProbeTimeout, 500*time.Millisecond)
 	v.EngineTimeout = cmp.Or(v.EngineTimeout, 4*time.Second)
 	return v
 }
@@ -83,6 +91,7 @@ func (v Verdicts) check() []error {
 	duration("Patience", v.Patience)
 	duration("PatienceMax", v.PatienceMax)
 	duration("ProbeInterval", v.ProbeInterval)
+	duration("ProbeTimeout", v.ProbeTimeout)
 	duration("EngineTimeout", v.EngineTimeout)
 	return errs
 }
@@ -96,5 +105,5 @@ func (v Verdicts) engineTimeout(members int) time.Duration {
 // witness changes as members fail.
 const recheckEvery = 500 * time.Millisecond
 
-// burdenHalfLife is the time in which what a member's overturned verdicts weigh halves.
-const burdenHalfLife = 10 * time.Minute
+// stallHalfLife is the time in which the memory of a member's silence halves.
+const stallHalfLife = 10 * time.Minute
