@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"heartbeat/simulator"
+	"heartbeat/simulator/compose"
 	"heartbeat/simulator/netns"
 )
 
@@ -16,6 +17,7 @@ import (
 var engines = []struct{ name, what string }{
 	{simulator.VirtualEngine, "in virtual time, with nothing needed"},
 	{"netns", "real agents in network namespaces of this machine, as root"},
+	{"compose", "the docker-compose cluster, from its service simulate"},
 }
 
 func engineFlag() cli.Flag {
@@ -37,6 +39,12 @@ func (a *app) engine(flag, name string) (simulator.Engine, error) {
 			return nil, usagef("cannot find this program's own file, which the agents are started from: %w", err)
 		}
 		return &netns.Engine{Program: self, Log: a.notices()}, nil
+	case "compose":
+		cfg, err := compose.FromEnv(os.Getenv)
+		if err != nil {
+			return nil, cannotRun(err)
+		}
+		return compose.New(cfg)
 	}
 	var names []string
 	for _, e := range engines {
