@@ -34,8 +34,9 @@ type Engine struct {
 // Name is what results call the engine.
 func (*Engine) Name() string { return "netns" }
 
-// MaxNodes is the largest cluster: what one bridge connects, with room to spare.
-const MaxNodes = 1000
+// MaxNodes is the largest cluster. An agent takes about 10 MB, and each knows
+// the hardware address of each other.
+const MaxNodes = 200
 
 func checkSize(sc *scenario.Scenario) error {
 	if sc.Cluster.Nodes > MaxNodes {

@@ -263,7 +263,7 @@ func TestWhatIsMissing(t *testing.T) {
 		t.Errorf("without a program: %v", err)
 	}
 	e.Program = os.Args[0]
-	if err := e.Check(parse(t, "cluster: {nodes: 1001}")); err == nil || !strings.Contains(err.Error(), "at most 1000") {
+	if err := e.Check(parse(t, "cluster: {nodes: 201}")); err == nil || !strings.Contains(err.Error(), "at most 200") {
 		t.Errorf("a cluster that is too large: %v", err)
 	}
 }
