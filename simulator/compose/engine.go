@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"heartbeat/gossip"
 	"heartbeat/gossip/httpapi"
 	"heartbeat/simulator/kernelfault"
 	"heartbeat/simulator/live"
@@ -102,6 +103,9 @@ func (e *Engine) settings(sc *scenario.Scenario) (map[string]string, error) {
 		variable("profile"):      string(sc.Cluster.Profile),
 		variable("journal.size"): "16384", // what a node accuses others of is read from there
 	}
+	if slices.ContainsFunc(gossip.Settings(), func(s gossip.Setting) bool { return s.Key == detector }) {
+		env[variable(detector)] = sc.Cluster.Detector
+	}
 	for _, key := range slices.Sorted(maps.Keys(sc.Cluster.Settings)) {
 		if !sidecar.Settable(variable(key)) {
 			return nil, fmt.Errorf("the scenario %s sets %s, which is fixed in this cluster: leave it out, or choose the engine netns or virtual", sc.Name, key)
@@ -110,6 +114,10 @@ func (e *Engine) settings(sc *scenario.Scenario) (map[string]string, error) {
 	}
 	return env, sidecar.CheckSettings(env)
 }
+
+// detector is the setting that decides when a member is failed. A program that
+// has but one way to decide has no such setting.
+const detector = "detector"
 
 // variable is the name of the environment variable that gives an agent a
 // setting.

@@ -13,7 +13,7 @@ import (
 // fault agent's token cannot make the agent anything else than it is. A star
 // stands for one or more characters.
 var settable = []string{
-	"HEARTBEAT_PROFILE", "HEARTBEAT_CLUSTER_*", "HEARTBEAT_PROBE_*", "HEARTBEAT_SUSPICION_*", "HEARTBEAT_GOSSIP_*",
+	"HEARTBEAT_PROFILE", "HEARTBEAT_DETECTOR", "HEARTBEAT_CLUSTER_*", "HEARTBEAT_PROBE_*", "HEARTBEAT_SUSPICION_*", "HEARTBEAT_VERDICT_*", "HEARTBEAT_GOSSIP_*",
 	"HEARTBEAT_SYNC_*", "HEARTBEAT_MEMBERS_*", "HEARTBEAT_EVENTS_*", "HEARTBEAT_JOURNAL_*", "HEARTBEAT_LEAVE_*",
 }
 
