@@ -69,6 +69,11 @@ simulate-suite: build ## every built-in scenario with many seeds (SEEDS), report
 simulate-validate: ## hold the simulator's engine against theory (about an hour), figures in docs/figures/
 	nice $(GO) test ./simulator -count=1 -run TestEngineAgainstTheory -validate -v -timeout 6h
 
+.PHONY: engines-agree
+engines-agree: build ## compare the virtual engine with real agents in namespaces (root, half an hour), figures in docs/figures/
+	mkdir -p docs/figures
+	@bash -o pipefail -c 'scripts/engines-agree.sh $(BIN) | tee docs/figures/engines.txt'
+
 .PHONY: compare-serf
 compare-serf: build ## memory and CPU of our agent beside Serf's, in one run
 	mkdir -p docs/figures

@@ -79,13 +79,23 @@ func std(path string) bool {
 	return !strings.Contains(strings.SplitN(path, "/", 2)[0], ".") && !under(path, module)
 }
 
+// rule is one about who may import whom.
+type rule struct {
+	who    string
+	reason string
+	forbid func(path string) bool
+	deep   bool // the rule is about everything that gets linked in
+}
+
+// engines are the packages that play scenarios, and what they are made of.
+var engines = []string{
+	module + "/simulator/virtual", module + "/simulator/fabric",
+	module + "/simulator/live", module + "/simulator/netns", module + "/simulator/compose",
+	module + "/simulator/kernelfault", module + "/simulator/sidecar",
+}
+
 func TestImports(t *testing.T) {
-	rules := []struct {
-		who    string
-		reason string
-		forbid func(path string) bool
-		deep   bool // the rule is about everything that gets linked in
-	}{
+	rules := []rule{
 		{
 			who: module + "/membership", deep: true,
 			reason: "the core is pure, so that every rule can be tested with a clock in hand and no network",
@@ -103,7 +113,7 @@ func TestImports(t *testing.T) {
 			who:    module + "/simulator/scenario",
 			reason: "the scenario format knows no engine and no report, so that all engines share it",
 			forbid: func(p string) bool {
-				return under(p, module+"/gossip", module+"/simulator/virtual", module+"/simulator/fabric", module+"/simulator/report", module+"/simulator/oracle")
+				return under(p, append(engines, module+"/gossip", module+"/simulator/report", module+"/simulator/oracle")...)
 			},
 			deep: true,
 		},
@@ -111,20 +121,20 @@ func TestImports(t *testing.T) {
 			who:    module + "/simulator/oracle",
 			reason: "the oracle judges what any engine reports and must not share an engine's mistakes",
 			forbid: func(p string) bool {
-				return under(p, module+"/gossip", module+"/simulator/virtual", module+"/simulator/fabric", module+"/simulator/report")
+				return under(p, append(engines, module+"/gossip", module+"/simulator/report")...)
 			},
 			deep: true,
 		},
 		{
 			who:    module + "/simulator/report",
 			reason: "a report shows results, whichever engine they came from",
-			forbid: func(p string) bool { return under(p, module+"/simulator/virtual", module+"/simulator/fabric") },
+			forbid: func(p string) bool { return under(p, engines...) },
 			deep:   true,
 		},
 		{
-			who:    module + "/simulator/virtual",
-			reason: "an engine runs nodes; what the outcome means and looks like is not its business",
-			forbid: func(p string) bool { return under(p, module+"/simulator/oracle", module+"/simulator/report") },
+			who:    module + "/simulator/kernelfault",
+			reason: "faults are done to any network namespace, whoever lives in it",
+			forbid: func(p string) bool { return under(p, module) && p != module+"/simulator/kernelfault" },
 			deep:   true,
 		},
 		{
@@ -141,6 +151,14 @@ func TestImports(t *testing.T) {
 			forbid: func(p string) bool { return under(p, module+"/simulator", "testing") },
 			deep:   true,
 		},
+	}
+	for _, engine := range engines {
+		rules = append(rules, rule{
+			who:    engine,
+			reason: "an engine runs nodes; what the outcome means and looks like is not its business",
+			forbid: func(p string) bool { return under(p, module+"/simulator/oracle", module+"/simulator/report") },
+			deep:   true,
+		})
 	}
 	pkgs := list(t)
 	for _, rule := range rules {
