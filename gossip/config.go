@@ -79,6 +79,35 @@ type Config struct {
 	// else accuses the suspect (Lifeguard, section IV.B); 1 turns that off.
 	SuspicionMaxTimeoutMult int
 
+	// Detector says who decides that a member failed: DetectorMemberlist, the
+	// engine alone, or DetectorVerdicts, a quorum of witnesses who looked for
+	// themselves, with the engine as the slower fallback. All nodes of a cluster
+	// should have the same: witnesses are found among those that have verdicts too.
+	Detector string
+	// VerdictWitnesses is how many members look for themselves after an
+	// accusation. More make a quorum surer when some of them are down or slow, at
+	// one look and one broadcast each.
+	VerdictWitnesses int
+	// VerdictQuorum is how many of them must have got no answer. Higher means
+	// fewer false alarms; too near to VerdictWitnesses, and lost packets leave
+	// crashes to the engine. In a small cluster it shrinks to a majority of the
+	// witnesses that there are. At most VerdictWitnesses.
+	VerdictQuorum int
+	// VerdictControls is how many other members a witness probes together with
+	// the accused: unless most of them answer, the fault may be its own and it
+	// abstains. More tell a slow witness more surely, at two packets each.
+	VerdictControls int
+	// VerdictPatience is how long after the first accusation a verdict waits at
+	// least, and how long a failure that the engine reports alone is held back.
+	// Shorter finds crashes sooner, and declares members failed that pause for
+	// little longer.
+	VerdictPatience time.Duration
+	// VerdictPatienceMax bounds the patience with a member that came back after a
+	// verdict: for the next 10 minutes or so it is twice the silence from which
+	// the member came back. Longer silences do not count. Higher lets members be
+	// that stall again and again, at the price of noticing their crash later.
+	VerdictPatienceMax time.Duration
+
 	// GossipInterval is the time between two gossip rounds. Shorter spreads
 	// news faster, at GossipNodes packets a round while there are news.
 	GossipInterval time.Duration
@@ -169,6 +198,12 @@ func LAN() Config {
 		AwarenessMax:            8,
 		SuspicionMult:           4,
 		SuspicionMaxTimeoutMult: 6,
+		Detector:                DetectorMemberlist,
+		VerdictWitnesses:        8,
+		VerdictQuorum:           5,
+		VerdictControls:         3,
+		VerdictPatience:         1200 * time.Millisecond,
+		VerdictPatienceMax:      time.Minute,
 		GossipInterval:          200 * time.Millisecond,
 		GossipNodes:             3,
 		GossipToTheDead:         30 * time.Second,
@@ -194,6 +229,7 @@ func WAN() Config {
 	c.ProbeInterval = 5 * time.Second
 	c.ProbeTimeout = 3 * time.Second
 	c.SuspicionMult = 6
+	c.VerdictPatience = 6 * time.Second
 	c.GossipInterval = 500 * time.Millisecond
 	c.GossipNodes = 4
 	c.GossipToTheDead = 60 * time.Second

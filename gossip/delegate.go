@@ -151,19 +151,33 @@ func (d delegate) NotifyMsg(b []byte) {
 		d.n.user.refused.Add(1)
 		return
 	}
-	order, ok := msg.(*wire.ForcedOut)
-	if !ok || checkPeerName(order.Subject) != nil || checkPeerName(order.By) != nil {
-		d.n.user.refused.Add(1)
+	switch msg := msg.(type) {
+	case *wire.ForcedOut:
+		if checkPeerName(msg.Subject) != nil || checkPeerName(msg.By) != nil {
+			break
+		}
+		if d.n.user.relay(msg.ID, b) {
+			d.n.inbox.put(membership.ForcedOut{Subject: msg.Subject, Incarnation: msg.Incarnation, Prune: msg.Prune, By: msg.By})
+		}
+		return
+	case *wire.Testimony:
+		// The core takes only those about members, by members, and relays what it takes.
+		for _, w := range msg.Witnesses {
+			d.n.inbox.offer(membership.Testified{Subject: msg.Subject, Incarnation: msg.Incarnation, Witness: w,
+				Age: time.Duration(msg.Age) * ageUnit})
+		}
 		return
 	}
-	if d.n.user.relay(order.ID, b) {
-		d.n.inbox.put(membership.ForcedOut{Subject: order.Subject, Incarnation: order.Incarnation, Prune: order.Prune, By: order.By})
-	}
+	d.n.user.refused.Add(1)
 }
 
-// GetBroadcasts hands out user messages that wait to be gossiped.
+// GetBroadcasts hands out our messages that wait to be gossiped, orders first.
 func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.n.user.queue.GetBroadcasts(overhead, limit)
+	messages := d.n.user.queue.GetBroadcasts(overhead, limit)
+	for _, m := range messages {
+		limit -= overhead + len(m)
+	}
+	return append(messages, d.n.testimonies.GetBroadcasts(overhead, limit)...)
 }
 
 // LocalState carries what the engine does not: failed and left members, which

@@ -44,11 +44,12 @@ type Node struct {
 	epoch     string
 	started   time.Time
 
-	inbox  *inbox
-	events *eventLog
-	user   *userQueue
-	roster *roster
-	health atomic.Int64 // the engine's health score as last told to the core
+	inbox       *inbox
+	events      *eventLog
+	user        *userQueue
+	testimonies *testimonyQueue
+	roster      *roster
+	health      atomic.Int64 // the engine's health score as last told to the core
 
 	mu   sync.Mutex       // held for one drain of the inbox; nothing is called back under it
 	core *membership.Core // guarded by mu
@@ -96,6 +97,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		roster:  newRoster(cfg.MaxMembers, cfg.engineMemory),
 	}
 	n.user = newUserQueue(3*cfg.RetransmitMult, n.roster.size) // orders are rare and must arrive
+	n.testimonies = newTestimonyQueue(max(cfg.RetransmitMult/2, 1), n.roster.size)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.initCore(); err != nil {
 		return nil, err
@@ -130,6 +132,7 @@ func (n *Node) initCore() error {
 		LeftRetention:   n.cfg.ForgetLeft,
 		MaxMembers:      n.cfg.MaxMembers,
 		JournalTotal:    n.cfg.JournalSize,
+		Verdicts:        n.cfg.verdicts(),
 	}, n.started)
 	if err != nil {
 		return fmt.Errorf("cannot set up the membership table: %w", err)
@@ -249,9 +252,7 @@ func (n *Node) drainLocked() {
 		now := time.Now()
 		for _, in := range batch {
 			for _, effect := range n.core.Step(now, in) {
-				if changed, ok := effect.(membership.Changed); ok {
-					n.events.append(changed.Change)
-				}
+				n.carryOut(effect)
 			}
 		}
 		n.inbox.recycle(batch)

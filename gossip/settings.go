@@ -97,6 +97,13 @@ var settings = []Setting{
 	number("suspicion.mult", "suspicion timeout in units of log10(N) probe intervals", 1, 64, func(c *Config) *int { return &c.SuspicionMult }),
 	number("suspicion.max_timeout_mult", "longest suspicion in units of the shortest", 1, 64, func(c *Config) *int { return &c.SuspicionMaxTimeoutMult }),
 
+	text("detector", "who decides that a member failed: memberlist (the engine alone) or verdicts (witnesses)", func(c *Config) *string { return &c.Detector }, checkDetector),
+	number("verdict.witnesses", "members that look for themselves after an accusation", 1, 16, func(c *Config) *int { return &c.VerdictWitnesses }),
+	number("verdict.quorum", "witnesses that must have got no answer", 1, 16, func(c *Config) *int { return &c.VerdictQuorum }),
+	number("verdict.controls", "other members that a witness probes to tell whether the fault is its own", 1, 8, func(c *Config) *int { return &c.VerdictControls }),
+	duration("verdict.patience", "least time from the first accusation to a verdict", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatience }),
+	duration("verdict.patience_max", "most patience with members whose verdicts were overturned", 100*time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatienceMax }),
+
 	duration("gossip.interval", "time between two gossip rounds", time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.GossipInterval }),
 	number("gossip.nodes", "members that get each round's packet", 1, 64, func(c *Config) *int { return &c.GossipNodes }),
 	duration("gossip.to_the_dead", "how long failed members still get gossip", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.GossipToTheDead }),

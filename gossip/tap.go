@@ -21,7 +21,7 @@ import (
 type tap struct {
 	node   *Node
 	peeker *wire.Peeker
-	inject func(*memberlist.Packet) // hands the engine a packet as if it had arrived
+	inject func(*memberlist.Packet) // hands the engine a packet as if it had arrived; drops it rather than wait
 	relay  sync.WaitGroup           // the goroutine of a transport without hooks
 	stop   chan struct{}
 
@@ -36,9 +36,9 @@ type probe struct {
 	at    time.Time
 }
 
-// maxProbesInFlight is more than the probe loop (one at a time) and the pings
-// relayed for others keep waiting at once.
-const maxProbesInFlight = 64
+// maxProbesInFlight is more than the probe loop (one at a time), the pings relayed
+// for others and this node's looks as a witness (16 of up to 9 pings) keep waiting at once.
+const maxProbesInFlight = 256
 
 // hooked is a transport that shows and takes inbound packets without a
 // goroutine in between, as gossip/transport and the simulator's fabric do.
@@ -75,20 +75,25 @@ func (t *tap) wrap(inner memberlist.Transport) memberlist.NodeAwareTransport {
 		t.inject = h.Inject
 		return w
 	}
-	relayed := make(chan *memberlist.Packet)
+	relayed := make(chan *memberlist.Packet, maxProbesInFlight)
 	w.relayed = relayed
 	t.inject = func(p *memberlist.Packet) {
 		select {
 		case relayed <- p:
-		case <-t.stop:
+		default:
 		}
 	}
 	t.relay.Go(func() {
 		for {
 			select {
 			case p := <-inner.PacketCh():
-				if p = t.inbound(p); p != nil {
-					t.inject(p)
+				if p = t.inbound(p); p == nil {
+					continue
+				}
+				select {
+				case relayed <- p:
+				case <-t.stop:
+					return
 				}
 			case <-t.stop:
 				return
@@ -162,10 +167,7 @@ func (t *tap) finishProbes(longest time.Duration) {
 		}
 	}
 	t.mu.Unlock()
-	var key []byte
-	if k := t.node.cfg.Keyring; k != nil && !t.node.cfg.AcceptPlain {
-		key = k.active()[0]
-	}
+	key := t.ownKey()
 	for _, seqNo := range waiting {
 		buf, err := wire.Wrap(wire.EncodeAck(seqNo), t.node.cfg.Cluster, key)
 		if err != nil {
@@ -173,6 +175,14 @@ func (t *tap) finishProbes(longest time.Duration) {
 		}
 		t.inject(&memberlist.Packet{Buf: buf, From: &net.UDPAddr{}, Timestamp: time.Now()})
 	}
+}
+
+// ownKey is what packets for the node's own engine are encrypted with; nil for plain text.
+func (t *tap) ownKey() []byte {
+	if k := t.node.cfg.Keyring; k != nil && !t.node.cfg.AcceptPlain {
+		return k.active()[0]
+	}
+	return nil
 }
 
 // tappedTransport is the transport as the engine sees it.

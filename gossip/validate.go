@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -34,6 +35,9 @@ func (c Config) Validate() error {
 	}
 	if c.ProbeTimeout >= c.ProbeInterval {
 		errs = append(errs, fmt.Errorf("probe.timeout: %v must be less than probe.interval (%v), or no time is left for indirect probes", c.ProbeTimeout, c.ProbeInterval))
+	}
+	if c.VerdictQuorum > c.VerdictWitnesses {
+		errs = append(errs, fmt.Errorf("verdict.quorum: %d testimonies can never come from %d witnesses (verdict.witnesses)", c.VerdictQuorum, c.VerdictWitnesses))
 	}
 	if c.AdvertisePort != 0 && c.Advertise == "" {
 		errs = append(errs, errors.New("network.advertise_port: it needs network.advertise as well"))
@@ -90,6 +94,13 @@ func checkAdvertise(addr string) error {
 		return fmt.Errorf("%q is not an IP address", addr)
 	case ip.IsUnspecified():
 		return fmt.Errorf("%s is no address that others could reach", addr)
+	}
+	return nil
+}
+
+func checkDetector(name string) error {
+	if !slices.Contains(Detectors(), name) {
+		return fmt.Errorf("%q is not one of %s", name, strings.Join(Detectors(), ", "))
 	}
 	return nil
 }

@@ -122,6 +122,9 @@ func (c *Core) engineGone(name string, claim Claim) {
 	}
 	before := r.fact
 	r.engine = false
+	if r.judged {
+		r.suspicion = nil // everybody has heard by now
+	}
 	claim.Incarnation = max(claim.Incarnation, before.inc)
 	switch weigh(before.claim(), claim) {
 	case keep, agree:

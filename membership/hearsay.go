@@ -68,7 +68,7 @@ func (c *Core) suspect(r *row, inc uint32, by, reason string) {
 // evidence returns that against r, which starts anew when the incarnation is higher.
 func (c *Core) evidence(r *row, inc uint32) *suspicion {
 	if r.suspicion == nil || inc > r.suspicion.inc {
-		r.suspicion = &suspicion{inc: inc, since: c.now, next: c.now + recheckEvery}
+		r.suspicion = &suspicion{inc: inc, since: c.now, heard: c.now, next: c.now + recheckEvery}
 	}
 	return r.suspicion
 }

@@ -111,6 +111,7 @@ type Testified struct {
 	Subject     string
 	Incarnation uint32
 	Witness     string
+	Age         time.Duration // how long ago the subject was first accused, as the sender knew
 }
 
 // Probed is the outcome of a [Probe]. One that nobody waits for any more is ignored.
@@ -161,12 +162,14 @@ type Probe struct {
 	Last        bool     // it decides what this node tells; Probed has to repeat it
 }
 
-// Testify asks the owner to broadcast a testimony: this node's own, or another witness's that
-// is news here and therefore may be news to others.
+// Testify asks the owner to broadcast all testimonies about the subject that are known here, this
+// node's own and those of others, in place of what it broadcasts about the subject so far: something
+// in them is news here and therefore may be news to others.
 type Testify struct {
 	Subject     string
 	Incarnation uint32
-	Witness     string
+	Witnesses   []string      // in order of arrival, at most 16; the owner's to keep
+	Age         time.Duration // how long ago the subject was first accused
 }
 
 // Refute asks the owner to let the engine refute that this node was accused at that incarnation,

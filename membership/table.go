@@ -32,10 +32,11 @@ type row struct {
 // suspicion is the evidence against one member at one incarnation.
 type suspicion struct {
 	inc      uint32
-	since    time.Duration // the first accusation at inc
+	since    time.Duration // the first accusation at inc; with verdicts as witnesses know it
 	accusers []string      // at most maxAccusers, in order of arrival
 
 	// With verdicts only:
+	heard       time.Duration // the first accusation at inc as it was heard here
 	testimonies []testimony   // at most maxTestimonies, of different witnesses, in order of arrival
 	next        time.Duration // when to look at it anew
 	lookedAt    time.Duration // when this node began its last look, if looks > 0

@@ -24,7 +24,7 @@ var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 //	    [verdicts witnesses=N quorum=N controls=N patience=2s most=1m probe=1s engine=4s]
 //	join|update NAME [inc=N addr=IP:PORT|none tags=(k=v, ...)]
 //	accuse NAME inc=N by=NAME [via=inbound|outbound]
-//	testify NAME inc=N by=NAME
+//	testify NAME inc=N by=NAME [age=D]
 //	probed NAME inc=N [last] [answered] [controls=ANSWERED/ASKED]
 //	refute|failed|left NAME [inc=N]
 //	force NAME [inc=N by=NAME] [prune]
@@ -294,7 +294,7 @@ func (a *arguments) input(cmd string) Input {
 		}
 		return Accused{Subject: a.name, Incarnation: a.inc(), Accuser: a.text("by", ""), Source: via}
 	case "testify":
-		return Testified{Subject: a.name, Incarnation: a.inc(), Witness: a.text("by", "")}
+		return Testified{Subject: a.name, Incarnation: a.inc(), Witness: a.text("by", ""), Age: a.duration("age")}
 	case "probed":
 		in := Probed{Subject: a.name, Incarnation: a.inc(), Answered: a.flag("answered"), Last: a.flag("last")}
 		if text := a.text("controls", ""); text != "" {
@@ -353,7 +353,7 @@ func formatEffects(effects []Effect) string {
 				map[bool]string{true: " for the last time"}[e.Last])
 			continue
 		case Testify:
-			fmt.Fprintf(&out, "broadcast that %s inc=%d did not answer %s\n", e.Subject, e.Incarnation, e.Witness)
+			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s\n", e.Subject, e.Incarnation, e.Age, all(e.Witnesses))
 			continue
 		case Refute:
 			fmt.Fprintf(&out, "refute inc=%d, said by %s\n", e.Incarnation, e.Witness)

@@ -28,7 +28,7 @@ type Verdicts struct {
 
 	// Patience is how long after the first accusation a verdict waits at least: the time in which
 	// a slow member may refute. Shorter finds crashes sooner and declares pauses
-	// failed. Default 1.5 s, at most 10 years.
+	// failed. Default 1.2 s, at most 10 years.
 	Patience time.Duration
 
 	// PatienceMax bounds the patience with a member that came back after a verdict: it is then twice

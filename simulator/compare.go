@@ -24,10 +24,12 @@ type Arm struct {
 //   - swim: SWIM with suspicion as in the paper, without what Lifeguard adds to
 //     it: no stretching of probes by nodes that are slow themselves, and a
 //     suspicion timeout that does not depend on how many accuse.
+//   - verdicts: heartbeat's own, in which a quorum of witnesses decides.
 func Presets() []Arm {
 	return []Arm{
 		{Label: "memberlist", Set: []string{"detector=memberlist"}},
 		{Label: "swim", Set: []string{"detector=memberlist", "probe.awareness_max=1", "suspicion.max_timeout_mult=1"}},
+		{Label: "verdicts", Set: []string{"detector=verdicts"}},
 	}
 }
 

@@ -20,7 +20,7 @@ type Experiment struct {
 }
 
 // options are what this program knows about scenarios.
-var options = scenario.Options{CheckSetting: CheckSetting}
+var options = scenario.Options{CheckSetting: CheckSetting, Detectors: gossip.Detectors()}
 
 // CheckSetting says what is wrong with a setting of the nodes, or nil.
 func CheckSetting(key, value string) error {

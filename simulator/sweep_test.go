@@ -154,7 +154,7 @@ func TestParseArm(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
 		{"", "no label"},
 		{":loss=1%", "no label"},
-		{"lifeguard", "neither known by name (memberlist, swim)"},
+		{"lifeguard", "neither known by name (memberlist, swim, verdicts)"},
 		{"fast:loss", "not of the form key=value"},
 		{"fast:loss=1%,,", "not of the form key=value"},
 		{"more:seeds=1-5", "the same seeds"},

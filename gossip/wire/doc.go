@@ -24,7 +24,8 @@
 //	0xb7, version (1), type (1 byte), body
 //
 // The body is msgpack of the new specification, encoded by go-msgpack: one map of fields; a StateSync has one map for
-// each record behind it. Addresses and metadata are strings there too. Fields that a reader does not know are skipped.
+// each record behind it, a Testimony is an array of its fields. Addresses and metadata are strings there too. Fields
+// that a reader does not know are skipped.
 // Another magic byte, version or type is ErrUnknown, which callers ignore: nodes of other versions and users of plain
 // memberlist then do no harm. A body that changes its meaning needs a new version or a new type.
 //

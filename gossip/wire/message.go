@@ -19,6 +19,7 @@ const (
 const (
 	typeForcedOut = 1
 	typeStateSync = 2
+	typeTestimony = 3
 )
 
 const (
@@ -40,7 +41,7 @@ var (
 	ErrInvalid = errors.New("invalid")
 )
 
-// Message is one of ours: *ForcedOut or *StateSync.
+// Message is one of ours: *ForcedOut, *StateSync or *Testimony.
 type Message interface {
 	kind() byte
 	// limit is how many bytes the encoded message may have.
@@ -116,6 +117,8 @@ func Decode(b []byte) (Message, error) {
 		m = new(ForcedOut)
 	case typeStateSync:
 		m = new(StateSync)
+	case typeTestimony:
+		m = new(Testimony)
 	default:
 		return nil, fmt.Errorf("message of type %d: %w", b[2], ErrUnknown)
 	}

@@ -54,6 +54,7 @@ func NodeConfig(sc *scenario.Scenario) (gossip.Config, error) {
 	// A thousand nodes share this process's memory, and the engine reads the
 	// events as they happen.
 	cfg.EventBuffer, cfg.JournalSize = 512, 512
+	cfg.Detector = sc.Cluster.Detector
 	var errs []error
 	for key, value := range sc.Cluster.Settings {
 		errs = append(errs, cfg.Set(key, value))

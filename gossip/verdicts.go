@@ -1,0 +1,138 @@
+package gossip
+
+import (
+	"math"
+	"net"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"heartbeat/gossip/wire"
+	"heartbeat/membership"
+)
+
+// The detectors: who decides that a member failed.
+const (
+	// DetectorMemberlist leaves it to the engine alone.
+	DetectorMemberlist = "memberlist"
+	// DetectorVerdicts lets witnesses decide before the engine does, and holds back for a moment what
+	// the engine says without them.
+	DetectorVerdicts = "verdicts"
+)
+
+// Detectors lists the values of Config.Detector, the default first. The slice is the caller's.
+func Detectors() []string { return []string{DetectorMemberlist, DetectorVerdicts} }
+
+// verdicts are the core's settings; nil when the engine decides.
+func (c Config) verdicts() *membership.Verdicts {
+	if c.Detector != DetectorVerdicts {
+		return nil
+	}
+	return &membership.Verdicts{
+		Witnesses:     c.VerdictWitnesses,
+		Quorum:        c.VerdictQuorum,
+		Controls:      c.VerdictControls,
+		Patience:      c.VerdictPatience,
+		PatienceMax:   c.VerdictPatienceMax,
+		ProbeInterval: c.ProbeInterval,
+		ProbeTimeout:  c.ProbeTimeout,
+		EngineTimeout: time.Duration(c.SuspicionMult) * c.ProbeInterval,
+	}
+}
+
+// carryOut does what the core asks for. It runs under n.mu, so it only starts things.
+func (n *Node) carryOut(effect membership.Effect) {
+	switch e := effect.(type) {
+	case membership.Changed:
+		n.events.append(e.Change)
+	case membership.Probe:
+		if n.begin() == nil { // it has neither left nor been closed
+			go n.look(e)
+		}
+	case membership.Testify:
+		n.testimonies.queue(e, n.cfg.PacketSize)
+	case membership.Refute:
+		n.tap.accuseSelf(e.Witness, e.Incarnation)
+	}
+}
+
+// look probes the subject and the controls at the same time, each once, and reports the
+// outcome. The core bounds how many looks are under way.
+func (n *Node) look(p membership.Probe) {
+	defer n.ops.Done()
+	answered := make(chan bool, 1)
+	go func() { answered <- n.answers(p.Subject) }()
+	controls := make(chan bool, len(p.Controls))
+	for _, target := range p.Controls {
+		go func() { controls <- n.answers(target) }()
+	}
+	outcome := membership.Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last, ControlsAsked: len(p.Controls)}
+	for range p.Controls {
+		if <-controls {
+			outcome.ControlsAnswered++
+		}
+	}
+	outcome.Answered = <-answered
+	n.inbox.put(outcome)
+}
+
+// answers sends a direct probe and waits for its ack, at most for probe.timeout.
+func (n *Node) answers(t membership.Target) bool {
+	_, err := n.engine.Ping(t.Name, net.UDPAddrFromAddrPort(t.Addr))
+	return err == nil
+}
+
+// accuseSelf hands the engine an accusation of this node, which it refutes unless the
+// incarnation is older than its own.
+func (t *tap) accuseSelf(accuser string, incarnation uint32) {
+	n := t.node
+	buf, err := wire.Wrap(wire.EncodeSuspect(n.cfg.Name, accuser, incarnation), n.cfg.Cluster, t.ownKey())
+	if err != nil {
+		return // as unlikely as a packet that is lost; the next testimony brings another chance
+	}
+	t.inject(&memberlist.Packet{Buf: buf, From: &net.UDPAddr{}, Timestamp: time.Now()})
+}
+
+// testimonyQueue holds testimonies that wait to be gossiped, one message for each subject: the
+// newest, which has all that older ones had. So it is no longer than the table.
+type testimonyQueue struct {
+	memberlist.TransmitLimitedQueue
+}
+
+func newTestimonyQueue(retransmitMult int, nodes func() int) *testimonyQueue {
+	return &testimonyQueue{memberlist.TransmitLimitedQueue{NumNodes: nodes, RetransmitMult: retransmitMult}}
+}
+
+// queue takes the testimonies, the newest of them if not all fit into half a packet.
+func (q *testimonyQueue) queue(t membership.Testify, packetSize int) {
+	room, from := packetSize/2, len(t.Witnesses)
+	for from > 0 && room >= len(t.Witnesses[from-1]) {
+		from--
+		room -= len(t.Witnesses[from]) + 3
+	}
+	buf, err := wire.Encode(&wire.Testimony{Subject: t.Subject, Incarnation: t.Incarnation,
+		Age: uint16(min(t.Age/ageUnit, math.MaxUint16)), Witnesses: t.Witnesses[from:]})
+	if err != nil {
+		return // names in the core are short enough
+	}
+	q.QueueBroadcast(&testimonyMessage{subject: t.Subject, bytes: buf})
+}
+
+// ageUnit is what the age of an accusation is counted in on the wire.
+const ageUnit = 10 * time.Millisecond
+
+// testimonyMessage is a broadcast that replaces an older one about the same subject.
+type testimonyMessage struct {
+	subject string
+	bytes   []byte
+}
+
+var _ memberlist.NamedBroadcast = (*testimonyMessage)(nil)
+
+func (m *testimonyMessage) Name() string { return m.subject }
+func (m *testimonyMessage) Invalidates(other memberlist.Broadcast) bool {
+	o, ok := other.(*testimonyMessage)
+	return ok && o.subject == m.subject
+}
+func (m *testimonyMessage) Message() []byte { return m.bytes }
+func (m *testimonyMessage) Finished()       {}

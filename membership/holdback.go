@@ -1,0 +1,116 @@
+package membership
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// holdBack weighs a failure that the engine reports, and says whether it is dealt with. With a quorum it
+// is passed on at once, as a verdict; else it is held back from subscribers. The engine believes any dead message, so one deaf or slow node would make healthy ones vanish for
+// everybody; and it believes its own timers, so a node that is cut off would hold everybody failed. A
+// failure is passed on when this node's own probe finds the member silent and its controls not, and the member has
+// had time to refute: patience, or the engine's own timeout.
+func (c *Core) holdBack(r *row, inc uint32) bool {
+	v := c.cfg.Verdicts
+	if p := c.panel(r, inc); !r.fact.state.held() || p.available < 2 {
+		return false
+	}
+	if s := r.suspicion; s != nil && s.last != foundAnswering && c.now >= s.since+c.patience(r) {
+		if witnesses := c.confirmed(r); witnesses != nil {
+			c.convict(r, witnesses)
+			return true
+		}
+	}
+	until := c.now + v.Patience
+	if s := r.suspicion; s != nil && s.inc >= inc {
+		until = max(c.now, min(until, s.since+v.engineTimeout(c.heldCount())))
+		if patience := c.patience(r); patience > v.Patience {
+			until = max(until, s.since+patience)
+		}
+	}
+	c.tally.HeldBack++
+	r.holding, r.heldSince, r.heldUntil = true, c.now, until
+	reason := "the engine was told that it failed, and no quorum here has confirmed it"
+	s := c.evidence(r, inc)
+	s.fresh = true
+	if s.last != lookingNow {
+		s.last = notLooked
+	}
+	c.write(EntryHeld, r.fact, inc, "", SourceEngine, reason)
+	c.suspect(r, inc, "", reason)
+	c.follow(r)
+	return true
+}
+
+// release passes on a failure that was held back, if it is time to.
+func (c *Core) release(r *row) {
+	s, v := r.suspicion, c.cfg.Verdicts
+	if c.now < r.heldUntil-v.ProbeTimeout {
+		return
+	}
+	if c.deaf && c.now-c.deafAt < v.Patience && s.last != lookingNow {
+		s.last, s.lastAt = foundNobody, c.deafAt
+	} else {
+		c.lookLast(r, c.controls(r, s.inc))
+	}
+	if c.now < r.heldUntil {
+		return
+	}
+	tooLong := c.now-r.heldSince >= c.cfg.SuspicionLapse
+	if s.last != foundSilent && !tooLong {
+		if s.last != lookingNow {
+			s.last, r.heldUntil = notLooked, c.now+v.Patience // and then this node looks again
+		}
+		return
+	}
+	if witnesses := c.confirmed(r); witnesses != nil {
+		c.convict(r, witnesses)
+		return
+	}
+	by, reason := c.failedBecause(r)
+	c.gone(r, Claim{r.fact.inc, Failed}, by, reason)
+}
+
+// overturn brings back a member that was gone here but that the engine never gave up.
+func (c *Core) overturn(r *row, inc uint32, via Source, reason string) {
+	f := *r.fact
+	before := f.state
+	f.state, f.inc, f.since, f.forcedOut = Alive, inc, c.now, false
+	c.overturned(r)
+	c.put(r, f)
+	c.emit(ChangeJoined, r.fact, before, saidBy(f.name), reason)
+	c.write(EntryOverturned, r.fact, inc, f.name, via, reason)
+}
+
+// overturned makes verdicts on r slower if the last one was wrong.
+func (c *Core) overturned(r *row) {
+	if r.judged {
+		c.tally.Overturned++
+		c.stalled(r, r.outSince)
+	}
+}
+
+// unconfirmed brings back a member that the engine has not given up in all the time that its
+// longest suspicion takes: a refutation was not seen here.
+func (c *Core) unconfirmed(r *row) {
+	c.overturn(r, r.fact.inc, SourceRule,
+		fmt.Sprintf("the engine did not confirm in %v that it is gone", c.cfg.SuspicionLapse))
+}
+
+// stallOf is what is left of the memory of r's longest silence.
+func (c *Core) stallOf(r *row) time.Duration {
+	if r.stall == 0 {
+		return 0
+	}
+	return time.Duration(float64(r.stall) * math.Exp2(-float64(c.now-r.stallAt)/float64(stallHalfLife)))
+}
+
+// stalled remembers that r was silent since the given time and is back now. One that was away
+// for longer than patience can be was really gone.
+func (c *Core) stalled(r *row, since time.Duration) {
+	silence := c.now - since
+	if silence <= c.cfg.Verdicts.PatienceMax && silence > c.stallOf(r) {
+		r.stall, r.stallAt = silence, c.now
+	}
+}

@@ -1,0 +1,134 @@
+package membership
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A node looks at a suspect for one of two reasons: as a witness, with controls, to testify; and for the last
+// time before it tells its subscribers, because nobody should declare a member failed that answers him.
+
+// maxLooks and maxLastLooks bound how many looks of this node are under way, with controls and
+// without; others wait for the next recheck.
+const (
+	maxLooks     = 16
+	maxLastLooks = 64
+)
+
+// look is one look of this node, as a witness or before a verdict.
+type look struct {
+	subject string
+	inc     uint32
+	last    bool
+	// controlled looks have controls.
+	controlled bool
+	at         time.Duration
+}
+
+// begin notes a look and asks the owner for it, unless the same one or too many are under way.
+func (c *Core) begin(r *row, last bool, controls []Target) bool {
+	s := r.suspicion
+	c.looking = slices.DeleteFunc(c.looking, func(l look) bool { return c.now-l.at >= 4*c.cfg.Verdicts.ProbeInterval })
+	l := look{subject: r.fact.name, inc: s.inc, last: last, controlled: len(controls) > 0, at: c.now}
+	same, most := 0, maxLastLooks
+	if l.controlled {
+		most = maxLooks
+	}
+	for _, other := range c.looking {
+		if other.controlled == l.controlled {
+			same++
+		}
+		if other.last == last && other.subject == l.subject && other.inc == l.inc {
+			return false
+		}
+	}
+	if same >= most || c.self == nil || c.self.fact.state != Alive {
+		return false
+	}
+	c.looking = append(c.looking, l)
+	c.effects = append(c.effects, Probe{
+		Subject: Target{r.fact.name, r.fact.addr}, Incarnation: s.inc, Controls: controls, Last: last,
+	})
+	return true
+}
+
+// consider lets this node look at a suspect if it is a witness and has a reason to.
+func (c *Core) consider(r *row) {
+	s := r.suspicion
+	if s.looks > 0 && (!s.fresh || c.now-s.lookedAt < c.cfg.Verdicts.ProbeInterval) || c.self == nil || c.hasTestified(s) {
+		return
+	}
+	if p := c.panel(r, s.inc); p.available < 2 || lot(p.seed, c.self) > p.last {
+		return
+	}
+	if c.begin(r, false, c.controls(r, s.inc)) {
+		s.looks++
+		s.lookedAt, s.fresh = c.now, false
+	}
+}
+
+func (c *Core) hasTestified(s *suspicion) bool {
+	return slices.ContainsFunc(s.testimonies, func(t testimony) bool { return t.witness == c.self.fact.name })
+}
+
+// probed takes the outcome of a look.
+func (c *Core) probed(in Probed) {
+	i := slices.IndexFunc(c.looking, func(l look) bool {
+		return l.subject == in.Subject && l.inc == in.Incarnation && l.last == in.Last
+	})
+	if i < 0 {
+		return
+	}
+	c.looking = slices.Delete(c.looking, i, i+1)
+	r := c.table.get(in.Subject)
+	if r == nil || (r.fact.state != Suspect || r.suspicion.inc != in.Incarnation) && !r.relays(in.Incarnation) {
+		return
+	}
+	deaf := in.ControlsAsked > 0 && 2*in.ControlsAnswered <= in.ControlsAsked
+	found := foundSilent
+	switch {
+	case in.Answered:
+		found = foundAnswering
+		c.write(EntryAnswered, r.fact, in.Incarnation, c.self.fact.name, SourceRule, "it answered this node's probe")
+	case deaf:
+		found = foundNobody
+		c.abstain(r, in)
+	case !in.Last:
+		c.findSilent(r, in)
+	}
+	if in.Last {
+		r.suspicion.last = found
+	}
+	c.follow(r)
+}
+
+// findSilent testifies against r, which did not answer.
+func (c *Core) findSilent(r *row, in Probed) {
+	if c.addTestimony(r, in.Incarnation, c.self, fmt.Sprintf("it did not answer this node, though %d of %d controls did",
+		in.ControlsAnswered, in.ControlsAsked)) {
+		c.spread(r)
+	}
+}
+
+// abstain says nothing against r, for this node reaches nobody.
+func (c *Core) abstain(r *row, in Probed) {
+	c.tally.Abstentions++
+	r.suspicion.fresh = true
+	c.deafAt, c.deaf = c.now, true
+	c.write(EntryAbstained, r.fact, in.Incarnation, c.self.fact.name, SourceRule,
+		fmt.Sprintf("it did not answer this node, but only %d of %d controls did: the fault may be this node's",
+			in.ControlsAnswered, in.ControlsAsked))
+}
+
+// lookLast begins a last look at r unless there is one that is under way or recent enough.
+func (c *Core) lookLast(r *row, controls []Target) {
+	s, v := r.suspicion, c.cfg.Verdicts
+	recent := c.now-s.lastAt <= v.Patience+v.ProbeTimeout
+	if s.last == notLooked || !recent {
+		s.last = notLooked
+		if c.begin(r, true, controls) {
+			s.last, s.lastAt = lookingNow, c.now
+		}
+	}
+}
