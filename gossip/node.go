@@ -97,7 +97,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		roster:  newRoster(cfg.MaxMembers, cfg.engineMemory),
 	}
 	n.user = newUserQueue(3*cfg.RetransmitMult, n.roster.size) // orders are rare and must arrive
-	n.testimonies = newTestimonyQueue(max(cfg.RetransmitMult/2, 1), n.roster.size)
+	n.testimonies = newTestimonyQueue(cfg.RetransmitMult, n.roster.size)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.initCore(); err != nil {
 		return nil, err

@@ -56,30 +56,62 @@ func (n *Node) carryOut(effect membership.Effect) {
 	}
 }
 
-// look probes the subject and the controls at the same time, each once, and reports the
-// outcome. The core bounds how many looks are under way.
+// The pings of one look at the subject, spread over probe.timeout: a single one is lost too easily, and what
+// pauses may answer the last. Controls get one.
+const (
+	pingsAsWitness = 2
+	pingsAtLast    = 3
+)
+
+// look probes the subject and the controls at the same time and reports the outcome after
+// probe.timeout or, when the subject answers, at once. The core bounds how many looks are under way.
 func (n *Node) look(p membership.Probe) {
 	defer n.ops.Done()
-	answered := make(chan bool, 1)
-	go func() { answered <- n.answers(p.Subject) }()
+	pings := pingsAsWitness
+	if p.Last {
+		pings = pingsAtLast
+	}
+	subject := make(chan bool, pings)
+	for i := range pings {
+		n.pingAfter(time.Duration(i)*n.cfg.ProbeTimeout/time.Duration(pings), p.Subject, subject)
+	}
 	controls := make(chan bool, len(p.Controls))
 	for _, target := range p.Controls {
-		go func() { controls <- n.answers(target) }()
+		n.pingAfter(0, target, controls)
 	}
 	outcome := membership.Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last, ControlsAsked: len(p.Controls)}
-	for range p.Controls {
-		if <-controls {
-			outcome.ControlsAnswered++
+	over := time.NewTimer(n.cfg.ProbeTimeout)
+	defer over.Stop()
+	for waiting := true; waiting && !outcome.Answered; {
+		select {
+		case outcome.Answered = <-subject:
+		case answered := <-controls:
+			if answered {
+				outcome.ControlsAnswered++
+			}
+		case <-over.C:
+			waiting = false
+		case <-n.ctx.Done():
+			return
 		}
 	}
-	outcome.Answered = <-answered
 	n.inbox.put(outcome)
 }
 
-// answers sends a direct probe and waits for its ack, at most for probe.timeout.
-func (n *Node) answers(t membership.Target) bool {
-	_, err := n.engine.Ping(t.Name, net.UDPAddrFromAddrPort(t.Addr))
-	return err == nil
+// pingAfter sends a direct probe after the delay, and whether it was answered to the channel, which must have
+// room. Close waits for it.
+func (n *Node) pingAfter(delay time.Duration, t membership.Target, answered chan<- bool) {
+	n.ops.Go(func() {
+		if delay > 0 {
+			select {
+			case <-time.After(delay):
+			case <-n.ctx.Done():
+				return
+			}
+		}
+		_, err := n.engine.Ping(t.Name, net.UDPAddrFromAddrPort(t.Addr))
+		answered <- err == nil
+	})
 }
 
 // accuseSelf hands the engine an accusation of this node, which it refutes unless the
@@ -99,8 +131,13 @@ type testimonyQueue struct {
 	memberlist.TransmitLimitedQueue
 }
 
+// newTestimonyQueue returns a queue that sends each message a little less often than the engine
+// sends its own, for the last of them has all; but in a small cluster not so few times that a node may miss all.
 func newTestimonyQueue(retransmitMult int, nodes func() int) *testimonyQueue {
-	return &testimonyQueue{memberlist.TransmitLimitedQueue{NumNodes: nodes, RetransmitMult: retransmitMult}}
+	return &testimonyQueue{memberlist.TransmitLimitedQueue{
+		NumNodes:       func() int { return max(nodes(), 99) },
+		RetransmitMult: max(3*retransmitMult/4, 1),
+	}}
 }
 
 // queue takes the testimonies, the newest of them if not all fit into half a packet.

@@ -43,6 +43,10 @@ func (c *Core) holdBack(r *row, inc uint32) bool {
 	return true
 }
 
+// silencesAlone is how many last looks in a row must find a member silent when the engine reports it failed though
+// witnesses enough for a quorum did not confirm it: that is more often the work of lost packets than a failure.
+const silencesAlone = 3
+
 // release passes on a failure that was held back, if it is time to.
 func (c *Core) release(r *row) {
 	s, v := r.suspicion, c.cfg.Verdicts
@@ -57,14 +61,16 @@ func (c *Core) release(r *row) {
 	if c.now < r.heldUntil {
 		return
 	}
+	witnesses := c.confirmed(r)
+	enough := witnesses != nil || s.silences >= silencesAlone || !c.panel(r, s.inc).majority
 	tooLong := c.now-r.heldSince >= c.cfg.SuspicionLapse
-	if s.last != foundSilent && !tooLong {
+	if (s.last != foundSilent || !enough) && !tooLong {
 		if s.last != lookingNow {
 			s.last, r.heldUntil = notLooked, c.now+v.Patience // and then this node looks again
 		}
 		return
 	}
-	if witnesses := c.confirmed(r); witnesses != nil {
+	if witnesses != nil {
 		c.convict(r, witnesses)
 		return
 	}

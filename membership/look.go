@@ -99,6 +99,10 @@ func (c *Core) probed(in Probed) {
 	}
 	if in.Last {
 		r.suspicion.last = found
+		r.suspicion.silences++
+		if found != foundSilent {
+			r.suspicion.silences = 0
+		}
 	}
 	c.follow(r)
 }

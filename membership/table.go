@@ -44,6 +44,7 @@ type suspicion struct {
 	fresh       bool // there is a reason for another look
 	last        lastLook
 	lastAt      time.Duration // when the last look began
+	silences    int           // last looks in a row that found it silent
 }
 
 // lastLook is how far this node's own probe before a verdict has come.
