@@ -26,7 +26,7 @@ const exitCodesTopic = `0    done; also a stream (events, monitor, members --wat
 1    the operation failed, "health" found the agent unwell, or what a simulated scenario expects
      does not hold
 2    the command line, the configuration or the scenario is wrong, and nothing was done; or this
-     machine cannot run the simulation
+     machine cannot run the simulation or make the fault
 3    no agent answers at the address
 4    the agent refuses: the token or the certificate is missing or wrong
 5    no such member (or no such key, or no such node in a trace)

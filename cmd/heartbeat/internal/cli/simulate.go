@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"heartbeat/simulator"
+	"heartbeat/simulator/kernelfault"
 	"heartbeat/simulator/report"
 	"heartbeat/simulator/scenario"
 )
@@ -30,10 +31,10 @@ func (a *app) simulateVerb() *cli.Command {
 		Name: simulateName, Category: categoryPrepare,
 		Usage: "try settings and faults on a simulated cluster of real nodes",
 		Description: "A scenario says which nodes there are, what goes wrong when, and what must hold. It\n" +
-			"is run once for each seed in virtual time: minutes take a moment. SCENARIO is the\n" +
-			"name of a built-in one (`heartbeat simulate list`) or a file; docs/simulator.md\n" +
-			"says how to write one. Exit codes: 0 what is expected holds, 1 it does not or the\n" +
-			"run was interrupted, 2 the scenario or this machine cannot run it.",
+			"is run once for each seed, in virtual time unless told otherwise: minutes take a\n" +
+			"moment. SCENARIO is the name of a built-in one (`heartbeat simulate list`) or a file;\n" +
+			"docs/simulator.md says how to write one. Exit codes: 0 what is expected holds, 1 it\n" +
+			"does not or the run was interrupted, 2 the scenario or this machine cannot run it.",
 		Subcommands: []*cli.Command{
 			a.simulateRunVerb(),
 			a.simulateListVerb(),
@@ -278,8 +279,11 @@ func (s *simulation) writeAll(d documents) error {
 // cannotRun is the failure of what this machine cannot run, or of a scenario
 // that an override has made impossible.
 func cannotRun(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, kernelfault.ErrUnsupported):
+		return cannotFault(err)
 	}
 	return badScenario(err)
 }
