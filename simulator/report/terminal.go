@@ -131,7 +131,11 @@ func machineText(r *result.Result) string {
 	if m.Version != "" {
 		machine += ", heartbeat " + m.Version
 	}
-	return fmt.Sprintf("%s: %s, %s of processor time", machine, lasted(r.Wall), lasted(r.CPU))
+	text := machine + ": " + lasted(r.Wall)
+	if r.CPU > 0 { // not every engine can tell
+		text += ", " + lasted(r.CPU) + " of processor time"
+	}
+	return text
 }
 
 func changedSettings(r *result.Result) string {
