@@ -12,8 +12,12 @@ import (
 )
 
 func main() {
-	// The second signal kills: stop() puts the default back after the first.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	defer stop()
+	// The same signal again kills. The other one does not: docker-compose sends
+	// SIGTERM after the Ctrl-C that it has passed on, and both mean one wish.
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
+	go func() { signal.Reset(<-first) }()
 	os.Exit(cli.Run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
