@@ -109,7 +109,11 @@ func TestCoreAgainstTwin(t *testing.T) {
 // member's state before, and end with what the view shows.
 func checkChanges(t *rapid.T, known map[string]State, effects []Effect, v *View, now time.Time) {
 	for _, e := range effects {
-		c := e.(Changed).Change
+		changed, ok := e.(Changed)
+		if !ok {
+			continue
+		}
+		c := changed.Change
 		if !c.At.Equal(now) || c.Reason == "" || strings.HasSuffix(c.Reason, ".") || len(c.By) > maxAccusers {
 			t.Fatalf("malformed change %+v", c)
 		}

@@ -16,17 +16,19 @@ func (c *Core) holdBack(r *row, inc uint32) bool {
 	if p := c.panel(r, inc); !r.fact.state.held() || p.available < 2 {
 		return false
 	}
-	if s := r.suspicion; s != nil && s.last != foundAnswering && c.now >= s.since+c.patience(r) {
-		if witnesses := c.confirmed(r); witnesses != nil {
-			c.convict(r, witnesses)
-			return true
-		}
-	}
 	until := c.now + v.Patience
 	if s := r.suspicion; s != nil && s.inc >= inc {
 		until = max(c.now, min(until, s.since+v.engineTimeout(c.heldCount())))
-		if patience := c.patience(r); patience > v.Patience {
-			until = max(until, s.since+patience)
+		ripe := s.since + c.patience(r)
+		if c.patience(r) > v.Patience {
+			until = max(until, ripe)
+		}
+		if witnesses := c.confirmed(r); witnesses != nil {
+			until = min(until, max(c.now, ripe))
+			if s.last == foundSilent && c.now >= ripe {
+				c.convict(r, witnesses)
+				return true
+			}
 		}
 	}
 	c.tally.HeldBack++
@@ -70,7 +72,7 @@ func (c *Core) release(r *row) {
 		}
 		return
 	}
-	if witnesses != nil {
+	if witnesses != nil && s.last == foundSilent {
 		c.convict(r, witnesses)
 		return
 	}

@@ -97,12 +97,16 @@ func (c *Core) probed(in Probed) {
 	case !in.Last:
 		c.findSilent(r, in)
 	}
-	if in.Last {
-		r.suspicion.last = found
-		r.suspicion.silences++
-		if found != foundSilent {
-			r.suspicion.silences = 0
-		}
+	s := r.suspicion
+	if in.Last || in.Answered {
+		s.last = found
+		s.silences++
+	}
+	if in.Answered {
+		s.lastAt = c.now
+	}
+	if s.last != foundSilent {
+		s.silences = 0
 	}
 	c.follow(r)
 }

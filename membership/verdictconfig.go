@@ -64,7 +64,7 @@ func (v Verdicts) withDefaults() Verdicts {
 	v.Witnesses = cmp.Or(v.Witnesses, 8)
 	v.Quorum = cmp.Or(v.Quorum, min(5, v.Witnesses))
 	v.Controls = cmp.Or(v.Controls, 3)
-	v.Patience = cmp.Or(v.Patience, 1500*time.Millisecond)
+	v.Patience = cmp.Or(v.Patience, 1200*time.Millisecond)
 	v.PatienceMax = cmp.Or(v.PatienceMax, time.Minute)
 	v.ProbeInterval = cmp.Or(v.ProbeInterval, time.Second)
 	v.ProbeTimeout = cmp.Or(v.ProbeTimeout, 500*time.Millisecond)
