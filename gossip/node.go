@@ -373,6 +373,8 @@ type Stats struct {
 	DroppedInputs uint64
 	// IgnoredMembers are names that did not fit into the table.
 	IgnoredMembers uint64
+	// Verdicts counts what came of accusations; all 0 with DetectorMemberlist.
+	Verdicts membership.Tally
 	// Events is the ID of the newest event.
 	Events uint64
 }
@@ -385,6 +387,7 @@ func (n *Node) Stats() Stats {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	s.Verdicts = n.core.Tally()
 	s.IgnoredMembers = n.core.Ignored() + n.roster.refused()
 	return s
 }
