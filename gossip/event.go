@@ -150,6 +150,7 @@ type Info struct {
 	Name      string
 	Cluster   string
 	Profile   string
+	Detector  string // who decides that a member failed, one of Detectors
 	Bind      string // the address the sockets listen on, with port
 	Advertise string // the address the others use, with port
 	Epoch     string // names this run of the node; see Node.Epoch

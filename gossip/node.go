@@ -349,6 +349,7 @@ func (n *Node) Info() Info {
 		Name:              n.cfg.Name,
 		Cluster:           n.cfg.Cluster,
 		Profile:           n.cfg.Profile,
+		Detector:          n.cfg.Detector,
 		Bind:              n.bind,
 		Advertise:         view.Self().Addr.String(),
 		Epoch:             n.epoch,
@@ -375,6 +376,8 @@ type Stats struct {
 	IgnoredMembers uint64
 	// Verdicts counts what came of accusations; all 0 with DetectorMemberlist.
 	Verdicts membership.Tally
+	// Heard counts what was said about members, whoever decides.
+	Heard membership.Counts
 	// Events is the ID of the newest event.
 	Events uint64
 }
@@ -387,7 +390,7 @@ func (n *Node) Stats() Stats {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s.Verdicts = n.core.Tally()
+	s.Verdicts, s.Heard = n.core.Tally(), n.core.Counts()
 	s.IgnoredMembers = n.core.Ignored() + n.roster.refused()
 	return s
 }

@@ -40,6 +40,14 @@ func (c Config) verdicts() *membership.Verdicts {
 	}
 }
 
+// Case returns how a member is judged, or would be; false for one that is not known.
+func (n *Node) Case(name string) (membership.Case, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drainLocked()
+	return n.core.Case(name)
+}
+
 // carryOut does what the core asks for. It runs under n.mu, so it only starts things.
 func (n *Node) carryOut(effect membership.Effect) {
 	switch e := effect.(type) {

@@ -24,6 +24,7 @@ type Core struct {
 	effects   []Effect // of the Step in progress
 	looking   []look   // this node's looks as a witness that are under way; at most maxLooks
 	tally     Tally
+	counts    Counts
 	deaf      bool // at deafAt, none or few of a look's controls answered
 	deafAt    time.Duration
 
@@ -196,6 +197,9 @@ func (c *Core) retention(s State) time.Duration {
 // row in step with the new state.
 func (c *Core) put(r *row, f fact) {
 	before := r.fact.state
+	if before == Suspect && f.state == Failed && r.suspicion != nil {
+		c.counts.detected(c.now - r.suspicion.since)
+	}
 	stable := r.stable && f.state != Left && f.state != 0 || f.local && f.state.held()
 	c.table.replace(r, &f, stable)
 	if f.state != before {
@@ -285,5 +289,6 @@ func (c *Core) emit(kind ChangeKind, f *fact, before State, by []string, reason 
 
 // write adds an entry to the journal.
 func (c *Core) write(kind EntryKind, f *fact, inc uint32, by string, via Source, note string) {
+	c.counts.count(kind, via)
 	c.journal.add(slot{at: c.now, subject: f.name, kind: kind, inc: inc, by: by, via: via, note: note})
 }

@@ -50,6 +50,7 @@ func (c *Core) testified(in Testified) {
 	}
 	if p := c.panel(r, in.Incarnation); lot(p.seed, w) > p.plausible {
 		c.ignored++
+		c.counts.TestimoniesRefused++
 		return
 	}
 	outcome := weigh(r.fact.claim(), Claim{in.Incarnation, Suspect})
@@ -99,6 +100,7 @@ func (c *Core) spend(w *row) bool {
 	}
 	if w.said >= maxPerWitness {
 		c.ignored++
+		c.counts.TestimoniesRefused++
 		return false
 	}
 	w.said++
