@@ -70,7 +70,7 @@ simulate-validate: ## hold the simulator's engine against theory (about an hour)
 	nice $(GO) test ./simulator -count=1 -run TestEngineAgainstTheory -validate -v -timeout 6h
 
 .PHONY: engines-agree
-engines-agree: build ## compare the virtual engine with real agents in namespaces (root, half an hour), figures in docs/figures/
+engines-agree: build ## compare the virtual engine with real agents in namespaces (root, a quarter of an hour), figures in docs/figures/
 	mkdir -p docs/figures
 	@bash -o pipefail -c 'scripts/engines-agree.sh $(BIN) | tee docs/figures/engines.txt'
 

@@ -129,7 +129,7 @@ func (l *life) gone(ctx context.Context, why error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil // it runs
 	case err == nil:
-		err = errors.New("its exit status is 0")
+		err = errors.New("with exit status 0, as far as is known here")
 	}
 	return fmt.Errorf("%s ended%s without being told to: %w", l.node.name(), l.node.play.when(at), err)
 }

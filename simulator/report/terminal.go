@@ -336,6 +336,11 @@ func (s *sheet) brokenOff(r *result.Result) {
 		return
 	}
 	s.heading("Broken off")
+	s.brokenRuns("", r)
+}
+
+// brokenRuns lists the runs that were broken off, each line after the prefix.
+func (s *sheet) brokenRuns(prefix string, r *result.Result) {
 	shown := 0
 	for _, run := range r.Runs {
 		if run.BrokenOff == "" {
@@ -345,7 +350,7 @@ func (s *sheet) brokenOff(r *result.Result) {
 			s.line(fmt.Sprintf("  and %d more", r.Summary.BrokenOff-5))
 			break
 		}
-		s.words(2, nil, fmt.Sprintf("seed %d: %s", run.Seed, run.BrokenOff))
+		s.words(2, nil, fmt.Sprintf("%sseed %d: %s", prefix, run.Seed, run.BrokenOff))
 	}
 }
 

@@ -119,6 +119,9 @@ func (s *sheet) arms(arms []result.Arm) {
 	}
 	t.write(s)
 	s.words(2, &styleDim, keyFigureNote)
+	for i := range arms {
+		s.brokenRuns(arms[i].Label+", broken off: ", arms[i].Result)
+	}
 }
 
 func armVerdict(r *result.Result) string {
