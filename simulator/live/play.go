@@ -17,8 +17,9 @@ import (
 //
 // The error is engine.ErrNoAgreement when the nodes do not come to agree in
 // time, and ctx's cause when that ends first. A node that ends without being
-// told to, events that were lost, and a fault that the kernel refuses end the
-// run with an error, too: such a history is not worth judging.
+// told to, events that were lost, a fault that the kernel refuses, and a stop of
+// this process itself end the run with an error, too: such a history is not
+// worth judging.
 func Play(ctx context.Context, plan *scenario.Plan, sc *scenario.Scenario, c Cluster, passed func(time.Duration)) (*History, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	p := &play{
@@ -30,7 +31,11 @@ func Play(ctx context.Context, plan *scenario.Plan, sc *scenario.Scenario, c Clu
 	for i := range p.nodes {
 		p.nodes[i] = newNode(p, i)
 	}
+	p.running.Go(func() { p.keepPace(ctx) })
 	err := p.run(ctx)
+	if err == nil {
+		err = p.pace.beat(time.Now()) // it may have stood still at the very end
+	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx) // what follows from it says less
 	}
@@ -63,6 +68,7 @@ type play struct {
 	zero  chan struct{} // closed at time 0, after which time0 is set
 	time0 time.Time
 	clock Clock
+	pace  pace
 
 	mu      sync.Mutex
 	effects []time.Time // guarded by mu; when each action took effect, as far as known

@@ -237,6 +237,43 @@ func TestEngineDies(t *testing.T) {
 	}
 }
 
+// While the engine's process is stopped its faults end by themselves and what
+// it delays is held: such a run is no result.
+func TestEngineStandsStill(t *testing.T) {
+	e := newEngine(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), helperDir+"="+e.Dir, helperMode+"=stop", "HEARTBEAT_BIN="+e.Program)
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	eventually(t, func() error {
+		if len(children(t, cmd.Process.Pid)) < 3 {
+			return errors.New("the agents do not run")
+		}
+		return nil
+	})
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(3 * time.Second) // how long it is stopped, not a wait for something
+	if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+		if !strings.Contains(said.String(), "the simulator itself stood still for ") {
+			t.Errorf("it said:\n%s", said.String())
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the run goes on")
+	}
+}
+
 // Without what it needs it says what is missing, and leaves nothing.
 func TestWhatIsMissing(t *testing.T) {
 	e := newEngine(t)
