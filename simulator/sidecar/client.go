@@ -95,7 +95,7 @@ func (c *Client) Freeze(ctx context.Context) (time.Time, error) {
 	return c.act(ctx, AgentRequest{Action: actionFreeze})
 }
 
-// Thaw lets a frozen agent go on.
+// Thaw lets a frozen agent go on, and returns the moment before it may do so.
 func (c *Client) Thaw(ctx context.Context) (time.Time, error) {
 	return c.act(ctx, AgentRequest{Action: actionThaw})
 }

@@ -266,8 +266,14 @@ func (s *supervisor) freeze(ctx context.Context) (time.Time, error) {
 	return s.signal(ctx, syscall.SIGSTOP, "stop", func(now status) bool { return now.stopped })
 }
 
+// thaw tells the moment before the agent may go on: what it notes from then on it
+// notes while it runs.
 func (s *supervisor) thaw(ctx context.Context) (time.Time, error) {
-	return s.signal(ctx, syscall.SIGCONT, "go on", func(now status) bool { return !now.stopped })
+	before := time.Now()
+	if _, err := s.signal(ctx, syscall.SIGCONT, "go on", func(now status) bool { return !now.stopped }); err != nil {
+		return time.Time{}, err
+	}
+	return before, nil
 }
 
 // signal sends a signal to an agent that is past the gate and waits for its

@@ -51,7 +51,8 @@ type AgentRequest struct {
 
 // Done answers requests that change something.
 type Done struct {
-	// At is when the change had taken effect, by the fault agent's clock.
+	// At is when the change had taken effect, by the fault agent's clock; of a
+	// thaw the moment before it.
 	At time.Time `json:"at"`
 }
 
