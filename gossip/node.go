@@ -69,6 +69,7 @@ type Node struct {
 	logging sync.WaitGroup // the goroutine that writes changes to the log
 	opsMu   sync.RWMutex   // held for writing once, by Close, so that no operation begins after it
 	ops     sync.WaitGroup // operations of callers that use the engine
+	looks   sync.WaitGroup // probes that the core asked for; none begins after ctx is done
 }
 
 // localTags are this node's tags with their encoding, replaced as one.

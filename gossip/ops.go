@@ -185,7 +185,7 @@ func (n *Node) shutdown() error {
 	n.cancel()
 	n.opsMu.Unlock()
 	n.turn.Lock()
-	n.tap.finishProbes(n.cfg.ProbeInterval * time.Duration(n.cfg.AwarenessMax))
+	n.endLooks()
 	err := n.engine.Shutdown()
 	n.turn.Unlock()
 	n.ops.Wait()

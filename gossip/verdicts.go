@@ -54,13 +54,20 @@ func (n *Node) carryOut(effect membership.Effect) {
 	case membership.Changed:
 		n.events.append(e.Change)
 	case membership.Probe:
-		if n.begin() == nil { // it has neither left nor been closed
-			go n.look(e)
-		}
+		n.beginLook(e)
 	case membership.Testify:
 		n.testimonies.queue(e, n.cfg.PacketSize)
 	case membership.Refute:
 		n.tap.accuseSelf(e.Witness, e.Incarnation)
+	}
+}
+
+// beginLook starts a look unless the node has left or is being closed. None begins after n.ctx is done.
+func (n *Node) beginLook(p membership.Probe) {
+	n.opsMu.RLock()
+	defer n.opsMu.RUnlock()
+	if n.ctx.Err() == nil && !n.left.Load() {
+		n.looks.Go(func() { n.look(p) })
 	}
 }
 
@@ -74,7 +81,6 @@ const (
 // look probes the subject and the controls at the same time and reports the outcome after
 // probe.timeout or, when the subject answers, at once. The core bounds how many looks are under way.
 func (n *Node) look(p membership.Probe) {
-	defer n.ops.Done()
 	pings := pingsAsWitness
 	if p.Last {
 		pings = pingsAtLast
@@ -109,17 +115,38 @@ func (n *Node) look(p membership.Probe) {
 // pingAfter sends a direct probe after the delay, and whether it was answered to the channel, which must have
 // room. Close waits for it.
 func (n *Node) pingAfter(delay time.Duration, t membership.Target, answered chan<- bool) {
-	n.ops.Go(func() {
-		if delay > 0 {
-			select {
-			case <-time.After(delay):
-			case <-n.ctx.Done():
-				return
-			}
+	n.looks.Go(func() {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-n.ctx.Done():
+		}
+		if n.ctx.Err() != nil {
+			return
 		}
 		_, err := n.engine.Ping(t.Name, net.UDPAddrFromAddrPort(t.Addr))
 		answered <- err == nil
 	})
+}
+
+// endLooks ends the looks that are under way, once n.ctx is done. The engine must still run: its pings
+// end when they are acked or time out.
+func (n *Node) endLooks() {
+	ended := make(chan struct{})
+	go func() {
+		n.looks.Wait()
+		close(ended)
+	}()
+	longest := n.cfg.ProbeInterval * time.Duration(n.cfg.AwarenessMax)
+	for {
+		n.tap.finishProbes(longest)
+		select {
+		case <-ended:
+			return
+		case <-time.After(5 * time.Millisecond): // a ping may have begun just now
+		}
+	}
 }
 
 // accuseSelf hands the engine an accusation of this node, which it refutes unless the
@@ -144,7 +171,7 @@ type testimonyQueue struct {
 func newTestimonyQueue(retransmitMult int, nodes func() int) *testimonyQueue {
 	return &testimonyQueue{memberlist.TransmitLimitedQueue{
 		NumNodes:       func() int { return max(nodes(), 99) },
-		RetransmitMult: max(3*retransmitMult/4, 1),
+		RetransmitMult: max(3*retransmitMult/4, 3),
 	}}
 }
 

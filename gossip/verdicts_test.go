@@ -16,6 +16,7 @@ func judging(c *Config) {
 	c.Detector = DetectorVerdicts
 	c.VerdictPatience = 300 * time.Millisecond
 	c.SuspicionMult = 60
+	c.RetransmitMult = 8
 }
 
 // lastChange returns the last change of that kind about the member.
