@@ -131,7 +131,7 @@ func (a *app) faultClearCommand() *cli.Command {
 func (a *app) faultDoctorCommand() *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "try what this kernel can do: exit code 0 when cut and loss work, else 2",
-		Description: "Each capability is tried in a network namespace of its own, which is removed again.",
+		Description: "Each capability is tried for a moment in the network namespace that this process is in;\nnothing of it stays, and no packet is touched.",
 		Flags:       []cli.Flag{formatFlag(formatTable, formatJSON, formatYAML)},
 		Action:      func(c *cli.Context) error { return a.showCapabilities(c.String("format"), kernelfault.Capabilities()) },
 	}
