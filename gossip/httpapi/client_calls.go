@@ -60,6 +60,13 @@ func (c *Client) Journal(ctx context.Context, member string) (*Journal, error) {
 	return answer(&out, c.call(ctx, c.timeout, http.MethodGet, "/v1/journal", q, nil, &out))
 }
 
+// Why returns why the node holds a member in its state; a name that it does not
+// even remember is an error that is ErrNoSuchMember.
+func (c *Client) Why(ctx context.Context, name string) (*Why, error) {
+	var out Why
+	return answer(&out, c.call(ctx, c.timeout, http.MethodGet, "/v1/why/"+url.PathEscape(name), nil, nil, &out))
+}
+
 // Join makes the node join through the seeds. It succeeds when one answered;
 // when none did, the *APIError has Failed set.
 func (c *Client) Join(ctx context.Context, seeds []string) (*JoinAnswer, error) {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"heartbeat/gossip"
@@ -33,9 +34,20 @@ func toMember(m membership.Member) Member {
 	}
 }
 
-// memberWithRTT adds the round trip that the node has measured.
-func (s *Server) memberWithRTT(m membership.Member) Member {
+// fullMember adds the round trip that the node has measured, and to a suspect
+// who speaks against it.
+func (s *Server) fullMember(m membership.Member) Member {
 	out := toMember(m)
+	if m.State == membership.Suspect {
+		if c, ok := s.cfg.Node.Case(m.Name); ok {
+			out.AccusedBy = c.Accusers
+			for _, w := range c.Testified {
+				if !slices.Contains(c.Accusers, w) {
+					out.AccusedBy = append(out.AccusedBy, w)
+				}
+			}
+		}
+	}
 	if rtt, ok := s.cfg.Node.RTT(m.Name); ok {
 		ms := millis(rtt)
 		out.RTTMS = &ms
@@ -53,7 +65,7 @@ func toCounts(counts map[membership.State]int) Counts {
 // toInfo leaves out what the server knows and the node does not.
 func toInfo(i gossip.Info, now time.Time) Info {
 	return Info{
-		Name: i.Name, Cluster: i.Cluster, Profile: i.Profile, Bind: i.Bind, Advertise: i.Advertise,
+		Name: i.Name, Cluster: i.Cluster, Profile: i.Profile, Detector: i.Detector, Bind: i.Bind, Advertise: i.Advertise,
 		Epoch: i.Epoch, Started: i.Started.UTC(), UptimeMS: millis(now.Sub(i.Started)),
 		Condition: i.Condition.String(), HealthScore: i.HealthScore, Left: i.Left, Encrypted: i.Encrypted,
 		Members: toCounts(i.Members), PendingBroadcasts: i.PendingBroadcasts, ViewVersion: i.ViewVersion,

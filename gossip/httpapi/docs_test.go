@@ -13,7 +13,8 @@ import (
 
 // wireTypes are all types that travel.
 var wireTypes = []any{
-	Members{}, MemberAnswer{}, Info{}, Event{}, Journal{}, JoinRequest{}, JoinAnswer{}, LeaveAnswer{}, ForceLeaveRequest{}, ForceLeaveAnswer{},
+	Members{}, MemberAnswer{}, Info{}, Event{}, Journal{}, Why{},
+	JoinRequest{}, JoinAnswer{}, LeaveAnswer{}, ForceLeaveRequest{}, ForceLeaveAnswer{},
 	TagsRequest{}, Tags{}, KeyRequest{}, Keys{}, LogLine{}, Health{}, Readiness{}, Problem{},
 }
 

@@ -133,7 +133,7 @@ func (n *fakeNode) Info() gossip.Info {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return gossip.Info{
-		Name: "n1", Cluster: "prod", Profile: "lan", Bind: "0.0.0.0:7946", Advertise: "10.0.0.1:7946", Epoch: testEpoch,
+		Name: "n1", Cluster: "prod", Profile: "lan", Detector: gossip.DetectorMemberlist, Bind: "0.0.0.0:7946", Advertise: "10.0.0.1:7946", Epoch: testEpoch,
 		Started: t0, Condition: view.Condition(), HealthScore: 1, Encrypted: n.ring != nil, Left: n.left, PendingBroadcasts: 2, ViewVersion: view.Version(),
 		Members: map[membership.State]int{
 			membership.Alive: view.Count(membership.Alive), membership.Suspect: view.Count(membership.Suspect),
@@ -143,7 +143,10 @@ func (n *fakeNode) Info() gossip.Info {
 }
 
 func (n *fakeNode) Stats() gossip.Stats {
-	s := gossip.Stats{Events: n.events.last(), Tap: wire.Stats{Packets: 10, Unreadable: 1, Messages: map[wire.Kind]uint64{}}, DroppedInputs: 3}
+	s := gossip.Stats{Events: n.events.last(), Tap: wire.Stats{Packets: 10, Unreadable: 1, Messages: map[wire.Kind]uint64{}}, DroppedInputs: 3,
+		Verdicts: membership.Tally{Testimonies: 4, Abstentions: 5, Verdicts: 6, Overturned: 1, HeldBack: 3, Spared: 2},
+		Heard:    membership.Counts{Accusations: 20, Refutations: 9, TestimoniesHeard: 11, TestimoniesRefused: 12, DetectionSum: 5 * time.Second}}
+	s.Heard.Detection[3], s.Heard.Detection[len(s.Heard.Detection)-1] = 2, 1
 	for kind := range 32 {
 		s.Tap.Messages[wire.Kind(kind)] = 1
 	}
@@ -162,6 +165,12 @@ func (n *fakeNode) Journal(name string) []membership.Entry {
 		{At: t0.Add(2 * time.Second), Subject: "gone", Kind: membership.EntryForcedOut, By: "n1", Via: membership.SourceOperator},
 	}
 	return slices.DeleteFunc(all, func(e membership.Entry) bool { return name != "" && e.Subject != name })
+}
+
+func (n *fakeNode) Case(name string) (membership.Case, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.core.Case(name)
 }
 
 // fakeLog is a log of events that keeps the newest of them.
@@ -334,7 +343,7 @@ func golden(t *testing.T, name, got string) {
 // eventually polls until the condition holds.
 func eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for tick := time.Tick(5 * time.Millisecond); !holds(); <-tick {
 		if time.Now().After(deadline) {
 			tb.Fatalf("never happened: %s", what)

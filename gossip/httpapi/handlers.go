@@ -27,7 +27,7 @@ func (s *Server) getMembers(w http.ResponseWriter, r *http.Request) error {
 	}
 	for m := range view.All() {
 		if filter.match(m) {
-			out.Members = append(out.Members, s.memberWithRTT(m))
+			out.Members = append(out.Members, s.fullMember(m))
 		}
 	}
 	WriteJSON(w, out)
@@ -46,7 +46,7 @@ func (s *Server) getMember(w http.ResponseWriter, r *http.Request) error {
 	}
 	WriteJSON(w, MemberAnswer{
 		Node: view.Self().Name, Condition: view.Condition().String(), ViewVersion: view.Version(), At: view.At().UTC(),
-		Member: s.memberWithRTT(m),
+		Member: s.fullMember(m),
 	})
 	return nil
 }

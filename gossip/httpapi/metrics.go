@@ -83,16 +83,27 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descBuild      = describe("build_info", "Always 1; the labels tell what runs.", "version", "node", "cluster")
-	descMembers    = describe("members", "Members in this node's view by state, itself included.", "state")
-	descCondition  = describe("condition", "1 for the condition that this node is in, 0 for the others.", "condition")
-	descReady      = describe("ready", "1 when the node has joined and takes part.")
-	descHealth     = describe("health_score", "The node's own health: 0 is best (Lifeguard's local health multiplier).")
-	descEvents     = describe("events_total", "Changes of this node's view since its start.")
-	descVersion    = describe("view_version", "Version of this node's view.")
-	descPending    = describe("broadcasts_pending", "Messages of ours that wait to be gossiped.")
-	descIgnored    = describe("members_ignored_total", "Names that did not fit into the table.")
-	descInputs     = describe("inputs_dropped_total", "Accusations and refutations not looked at because too many waited.")
+	descBuild     = describe("build_info", "Always 1; the labels tell what runs.", "version", "node", "cluster")
+	descMembers   = describe("members", "Members in this node's view by state, itself included.", "state")
+	descCondition = describe("condition", "1 for the condition that this node is in, 0 for the others.", "condition")
+	descReady     = describe("ready", "1 when the node has joined and takes part.")
+	descHealth    = describe("health_score", "The node's own health: 0 is best (Lifeguard's local health multiplier).")
+	descEvents    = describe("events_total", "Changes of this node's view since its start.")
+	descVersion   = describe("view_version", "Version of this node's view.")
+	descPending   = describe("broadcasts_pending", "Messages of ours that wait to be gossiped.")
+	descIgnored   = describe("members_ignored_total", "Names that did not fit into the table.")
+	descInputs    = describe("inputs_dropped_total", "Accusations and refutations not looked at because too many waited.")
+
+	descAccusations = describe("accusations_total", "Accusations seen, of each accuser the first about a member at an incarnation.")
+	descRefutations = describe("refutations_total", "Refutations seen.")
+	descTestimonies = describe("testimonies_total", "Testimonies against members by outcome: sent, received (new ones of others), rejected.", "outcome")
+	descAbstentions = describe("abstentions_total", "Looks as a witness at which this node's own control probes were not answered either.")
+	descVerdicts    = describe("verdicts_total", "Members that a quorum of witnesses held failed.")
+	descOverturned  = describe("verdicts_overturned_total", "Verdicts after which the member proved itself alive.")
+	descHeldBack    = describe("failures_held_back_total", "Failures told by the engine that no quorum had confirmed.")
+	descSpared      = describe("failures_spared_total", "Failures held back that the member refuted before anybody was told.")
+	descDetection   = describe("detection_seconds", "Time from the first accusation of a member until it was held failed.")
+
 	descPackets    = describe("transport_packets_total", "UDP packets by direction.", "direction")
 	descStreams    = describe("transport_streams_total", "TCP streams by direction: accepted and dialled.", "direction")
 	descBytes      = describe("transport_bytes_total", "Bytes of payload by protocol and direction.", "protocol", "direction")
@@ -106,6 +117,7 @@ var (
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descMembers, descCondition, descReady, descHealth, descEvents, descVersion, descPending, descIgnored, descInputs,
+		descAccusations, descRefutations, descTestimonies, descAbstentions, descVerdicts, descOverturned, descHeldBack, descSpared, descDetection,
 		descPackets, descStreams, descBytes, descOpen, descDrops, descTapPackets, descTapKinds,
 	} {
 		ch <- d
@@ -136,6 +148,18 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	count(descEvents, stats.Events)
 	count(descIgnored, stats.IgnoredMembers)
 	count(descInputs, stats.DroppedInputs)
+	heard, verdicts := stats.Heard, stats.Verdicts
+	count(descAccusations, heard.Accusations)
+	count(descRefutations, heard.Refutations)
+	count(descTestimonies, verdicts.Testimonies, "sent")
+	count(descTestimonies, heard.TestimoniesHeard, "received")
+	count(descTestimonies, heard.TestimoniesRefused, "rejected")
+	count(descAbstentions, verdicts.Abstentions)
+	count(descVerdicts, verdicts.Verdicts)
+	count(descOverturned, verdicts.Overturned)
+	count(descHeldBack, verdicts.HeldBack)
+	count(descSpared, verdicts.Spared)
+	ch <- detectionTimes(heard)
 	tr := stats.Transport
 	count(descPackets, tr.PacketsIn, "in")
 	count(descPackets, tr.PacketsOut, "out")
@@ -154,6 +178,17 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	for kind, n := range stats.Tap.Messages {
 		count(descTapKinds, n, kind.String())
 	}
+}
+
+// detectionTimes is the histogram of how long failures took to be seen.
+func detectionTimes(heard membership.Counts) prometheus.Metric {
+	upTo, n := make(map[float64]uint64), uint64(0)
+	for i, bound := range membership.DetectionBounds() {
+		n += heard.Detection[i]
+		upTo[bound.Seconds()] = n
+	}
+	n += heard.Detection[len(heard.Detection)-1]
+	return prometheus.MustNewConstHistogram(descDetection, n, heard.DetectionSum.Seconds(), upTo)
 }
 
 // validText makes text fit for a label: others make the collector panic.

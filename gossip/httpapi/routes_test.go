@@ -64,6 +64,10 @@ func TestAnswers(t *testing.T) {
 		{"journal-of-a-removed", "GET", "/v1/journal?member=gone", "", nil},
 		{"journal-of-a-quiet", "GET", "/v1/journal?member=n2", "", nil},
 		{"journal-unknown", "GET", "/v1/journal?member=n9", "", nil},
+		{"why-suspect", "GET", "/v1/why/n3", "", nil},
+		{"why-failed", "GET", "/v1/why/n4", "", nil},
+		{"why-removed", "GET", "/v1/why/gone", "", nil},
+		{"why-unknown", "GET", "/v1/why/n9", "", nil},
 		{"join", "POST", "/v1/join", `{"seeds":["n2","nowhere"]}`, nil},
 		{"join-failed", "POST", "/v1/join", `{"seeds":["n2"]}`, func(n *fakeNode) {
 			n.join = func(context.Context) (gossip.JoinResult, error) {
@@ -138,6 +142,7 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/v1/members/n1?x=1", "", `not known here`},
 		{"GET", "/v1/info?x=1", "", `not known here`},
 		{"GET", "/v1/journal?membr=n1", "", `did you mean "member"`},
+		{"GET", "/v1/why/n3?member=n3", "", `not known here`},
 		{"GET", "/v1/tags?x=1", "", `not known here`},
 		{"GET", "/v1/keys?x=1", "", `not known here`},
 		{"GET", "/v1/events?since=x", "", `not of the form epoch-number`},

@@ -27,6 +27,7 @@ type Node interface {
 	Stats() gossip.Stats
 	RTT(name string) (time.Duration, bool)
 	Journal(name string) []membership.Entry
+	Case(name string) (membership.Case, bool)
 	Keyring() *gossip.Keyring
 	Watch(from uint64) *gossip.Watcher
 }

@@ -29,6 +29,9 @@ type Member struct {
 	ForcedOut bool `json:"forced_out"`
 	// Local marks the answering node itself.
 	Local bool `json:"local"`
+	// AccusedBy are those who accuse a suspect or testify against it; absent
+	// for others.
+	AccusedBy []string `json:"accused_by,omitempty"`
 	// RTTMS is the round trip of the last direct probe of this member in
 	// milliseconds; absent when none was measured.
 	RTTMS *float64 `json:"rtt_ms,omitempty"`
@@ -77,6 +80,9 @@ type Info struct {
 	Cluster string `json:"cluster"`
 	// Profile is lan, wan, local or empty.
 	Profile string `json:"profile"`
+	// Detector is who decides that a member failed: memberlist (the engine
+	// alone) or verdicts (witnesses).
+	Detector string `json:"detector"`
 	// Version is the agent's.
 	Version string `json:"version"`
 	// Bind is where the gossip sockets listen, Advertise what others use.
@@ -146,7 +152,8 @@ type JournalEntry struct {
 	// Member is whom it is about.
 	Member string `json:"member"`
 	// Kind is joined, updated, accused, refuted, lapsed, failed, left,
-	// forced-out, removed, condition or conflict.
+	// forced-out, removed, condition, conflict, testified, abstained, answered,
+	// verdict, overturned or held-back.
 	Kind string `json:"kind"`
 	// Incarnation is the one known or claimed then; 0 when not known.
 	Incarnation uint32 `json:"incarnation"`
