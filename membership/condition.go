@@ -11,7 +11,9 @@ import "fmt"
 //
 // Suspects count as reachable. A suspicion is one node's word, and one slow accuser may
 // accuse everybody: if it counted, that node would make all others believe that they
-// were cut off. The price is that a real split is noticed one verdict later.
+// were cut off. The price is that a real split is noticed one verdict later. With verdicts a failure that
+// the engine reports may be held back for long; then a suspect counts as lost once it is silent to this node, too: who
+// is cut off says so rather than that everybody has failed.
 //
 // A node that has seen nobody for long enough is connected: a cluster of one is a cluster.
 
@@ -31,7 +33,7 @@ func (c *Core) assess() Condition {
 
 // others counts the other members that are held here, and those of the last stable view.
 func (c *Core) others() (held, stable int) {
-	held, stable = c.table.counts[Alive]+c.table.counts[Suspect], c.table.stable
+	held, stable = c.table.counts[Alive]+c.table.counts[Suspect]-c.table.lost, c.table.stable
 	if c.self != nil && c.self.fact.state.held() {
 		return held - 1, stable - 1
 	}

@@ -206,6 +206,7 @@ func (c *Core) put(r *row, f fact) {
 		r.heard = 0
 		if f.state != Suspect {
 			r.suspicion, r.holding = nil, false
+			c.table.setLost(r, false)
 		}
 		if f.state != Failed {
 			r.judged = false

@@ -57,6 +57,7 @@ func (c *Core) release(r *row) {
 	}
 	if c.deaf && c.now-c.deafAt < v.Patience && s.last != lookingNow {
 		s.last, s.lastAt = foundNobody, c.deafAt
+		c.table.setLost(r, true)
 	} else {
 		c.lookLast(r, c.controls(r, s.inc))
 	}

@@ -56,7 +56,7 @@ func (c *Core) begin(r *row, last bool, controls []Target) bool {
 // consider lets this node look at a suspect if it is a witness and has a reason to.
 func (c *Core) consider(r *row) {
 	s := r.suspicion
-	if s.looks > 0 && (!s.fresh || c.now-s.lookedAt < c.cfg.Verdicts.ProbeInterval) || c.self == nil || c.hasTestified(s) {
+	if s.looks > 0 && (!s.fresh || c.now-s.lookedAt < c.cfg.Verdicts.ProbeInterval) || c.self == nil || s.has(c.cfg.Self) {
 		return
 	}
 	if p := c.panel(r, s.inc); p.available < 2 || lot(p.seed, c.self) > p.last {
@@ -66,10 +66,6 @@ func (c *Core) consider(r *row) {
 		s.looks++
 		s.lookedAt, s.fresh = c.now, false
 	}
-}
-
-func (c *Core) hasTestified(s *suspicion) bool {
-	return slices.ContainsFunc(s.testimonies, func(t testimony) bool { return t.witness == c.self.fact.name })
 }
 
 // probed takes the outcome of a look.
@@ -108,6 +104,7 @@ func (c *Core) probed(in Probed) {
 	if s.last != foundSilent {
 		s.silences = 0
 	}
+	c.table.setLost(r, r.holding && (s.last == foundSilent || s.last == foundNobody))
 	c.follow(r)
 }
 

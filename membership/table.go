@@ -20,6 +20,7 @@ type row struct {
 	engine    bool          // the engine counts it in
 	holding   bool          // a failure that the engine reported is held back until heldUntil
 	hash      uint64        // of the name
+	lost      bool          // while it is held back: it was silent when this node looked last
 	heldSince time.Duration
 	heldUntil time.Duration
 	outSince  time.Duration // while judged: the first accusation
@@ -69,14 +70,15 @@ type testimony struct {
 const maxAccusers = 16
 
 // table holds the rows sorted by name, and counts that every change keeps exact.
-// Invariant: counts, stable and stableHeld are what counting the rows would give.
+// Invariant: counts, stable, stableHeld and lost are what counting the rows would give.
 type table struct {
 	rows       []*row
 	byName     map[string]*row // the same rows
 	alarms     alarms
 	counts     [Left + 1]int // by state; counts[0] are pruned names, which are not members
 	stable     int           // members of the last stable view
-	stableHeld int           // those of them that are alive or suspect
+	stableHeld int           // those of them that are alive or suspect, and not lost
+	lost       int           // members that are lost
 }
 
 // members returns the number of names that are members.
@@ -123,13 +125,26 @@ func (t *table) replace(r *row, f *fact, stable bool) {
 	t.tally(r, +1)
 }
 
+// setLost notes whether r is lost.
+func (t *table) setLost(r *row, lost bool) {
+	if r.lost == lost {
+		return
+	}
+	t.tally(r, -1)
+	r.lost = lost
+	t.tally(r, +1)
+}
+
 func (t *table) tally(r *row, by int) {
 	t.counts[r.fact.state] += by
+	if r.lost {
+		t.lost += by
+	}
 	if !r.stable {
 		return
 	}
 	t.stable += by
-	if r.fact.state.held() {
+	if r.fact.state.held() && !r.lost {
 		t.stableHeld += by
 	}
 }

@@ -45,7 +45,14 @@ func (c *Core) testified(in Testified) {
 		return
 	}
 	late := r.relays(in.Incarnation)
-	if !r.fact.state.held() && !late || !c.spend(w) {
+	if !late && !r.fact.state.held() {
+		return
+	}
+	if s := r.suspicion; s != nil && s.inc == in.Incarnation && s.has(w.fact.name) { // as most are
+		c.backdate(r, in)
+		return
+	}
+	if !c.spend(w) {
 		return
 	}
 	if p := c.panel(r, in.Incarnation); lot(p.seed, w) > p.plausible {
@@ -54,16 +61,15 @@ func (c *Core) testified(in Testified) {
 		return
 	}
 	outcome := weigh(r.fact.claim(), Claim{in.Incarnation, Suspect})
-	if late || outcome == agree || outcome == take {
-		c.backdate(r, in)
-		if c.addTestimony(r, in.Incarnation, w, "") {
-			if !late {
-				c.suspect(r, in.Incarnation, w.fact.name, w.fact.name+" got no answer from it")
-			}
-			c.spread(r)
-			c.follow(r)
-		}
+	if !late && outcome != agree && outcome != take || !c.addTestimony(r, in.Incarnation, w, "") {
+		return
 	}
+	if !late {
+		c.suspect(r, in.Incarnation, w.fact.name, w.fact.name+" got no answer from it")
+	}
+	c.backdate(r, in)
+	c.spread(r)
+	c.follow(r)
 }
 
 // spread broadcasts what is testified about r. Each message has all of it, so that a node that misses
@@ -81,9 +87,10 @@ func (c *Core) spread(r *row) {
 // here, so that all nodes come to a verdict at the same time. Since anybody may say so, only half of the
 // patience can be taken for over.
 func (c *Core) backdate(r *row, in Testified) {
-	s := c.evidence(r, in.Incarnation)
-	if s.inc == in.Incarnation {
-		s.since = min(s.since, max(c.now-max(in.Age, 0), s.heard-c.cfg.Verdicts.Patience/2))
+	s := r.suspicion
+	s.since = min(s.since, max(c.now-max(in.Age, 0), s.heard-c.cfg.Verdicts.Patience/2))
+	if r.fact.state == Suspect {
+		c.rearm(r)
 	}
 }
 
@@ -107,11 +114,15 @@ func (c *Core) spend(w *row) bool {
 	return true
 }
 
+// has says whether the witness has testified.
+func (s *suspicion) has(witness string) bool {
+	return slices.ContainsFunc(s.testimonies, func(t testimony) bool { return t.witness == witness })
+}
+
 // addTestimony adds to the evidence against r and says whether that was new.
 func (c *Core) addTestimony(r *row, inc uint32, w *row, note string) bool {
 	s := c.evidence(r, inc)
-	if inc < s.inc || len(s.testimonies) >= maxTestimonies ||
-		slices.ContainsFunc(s.testimonies, func(t testimony) bool { return t.witness == w.fact.name }) {
+	if inc < s.inc || len(s.testimonies) >= maxTestimonies || s.has(w.fact.name) {
 		return false
 	}
 	s.testimonies = append(s.testimonies, testimony{w.fact.name, c.now})

@@ -248,8 +248,8 @@ func TestVerdictsAgainstJudge(t *testing.T) {
 			step(drawVerdictInput(t, &asked))
 		}
 	})
-	if judged < 5 {
-		t.Errorf("of %d verdicts %d were judged: the inputs test nothing", verdicts, judged)
+	if judged == 0 {
+		t.Errorf("of %d verdicts none was judged: the inputs test nothing", verdicts)
 	}
 }
 
