@@ -100,6 +100,25 @@ func (f *faults) change(ctx context.Context, wanted []map[string]kernelfault.Fau
 	return last, errors.Join(errs...)
 }
 
+// nothing is the ID of no fault.
+const nothing = "nothing"
+
+// confirm says whether the faults could be changed at all nodes up to now: when
+// somebody else has removed what holds them, they ended unnoticed.
+func (f *faults) confirm(ctx context.Context) error {
+	errs := make([]error, len(f.active))
+	var all sync.WaitGroup
+	for i := range f.active {
+		all.Go(func() {
+			if _, err := f.cluster.Change(ctx, i, nil, []string{nothing}); err != nil {
+				errs[i] = fmt.Errorf("the faults of %s may have ended before their time: %w", scenario.NodeName(i), err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
 // differ returns what has to change at a node, and notes it as done.
 func (f *faults) differ(node int, wanted map[string]kernelfault.Fault, baseUntil, until time.Time) (put []kernelfault.Fault, drop []string) {
 	active := f.active[node]

@@ -95,6 +95,9 @@ func (p *play) run(ctx context.Context) error {
 	if err := p.timeline(ctx); err != nil {
 		return err
 	}
+	if err := p.faults.confirm(ctx); err != nil {
+		return err
+	}
 	return p.collect(ctx)
 }
 

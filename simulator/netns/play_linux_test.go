@@ -274,6 +274,30 @@ func TestEngineStandsStill(t *testing.T) {
 	}
 }
 
+// Faults that somebody else has removed are missed, even if none changes later.
+func TestRemovedFaults(t *testing.T) {
+	e := newEngine(t)
+	sc := parse(t, "cluster: {nodes: 2, "+quick+"}\nnetwork: {loss: 1%}\nduration: 3s")
+	_, err := e.Play(t.Context(), sc, 1, func(at time.Duration) {
+		if at != time.Second {
+			return
+		}
+		agents := children(t, os.Getpid())
+		file, err := os.Open("/proc/" + itoa(agents[0]) + "/ns/net")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer file.Close()
+		if faults, _, err := kernelfault.Clear(int(file.Fd())); faults != 1 || err != nil {
+			t.Errorf("removed %d faults: %v", faults, err)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "removed by somebody else") {
+		t.Errorf("after its faults were removed: %v", err)
+	}
+}
+
 // Without what it needs it says what is missing, and leaves nothing.
 func TestWhatIsMissing(t *testing.T) {
 	e := newEngine(t)
