@@ -14,6 +14,8 @@ func (a *app) commands() []*cli.Command {
 		a.tagsVerb(),
 		a.eventsVerb(),
 		a.monitorVerb(),
+		a.whyVerb(),
+		a.observersVerb(),
 		a.journalVerb(),
 		a.keysVerb(),
 		a.healthVerb(),

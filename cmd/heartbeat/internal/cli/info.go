@@ -49,6 +49,9 @@ func (a *app) memberInfo(c *cli.Context, api *httpapi.Client, name string) error
 	if m.ForcedOut {
 		state.text += " (forced out)"
 	}
+	if len(m.AccusedBy) > 0 {
+		state.text += " (accused by " + clean(listed(m.AccusedBy)) + ")"
+	}
 	rows := [][2]cell{
 		{plain("Name"), plain(clean(m.Name))},
 		{plain("Address"), plain(clean(m.Addr))},
@@ -84,6 +87,7 @@ func infoTable(term *terminal, info *httpapi.Info) string {
 		{plain("Bound to"), plain(clean(info.Bind))},
 		{plain("Encrypted"), plain(yesNo(info.Encrypted))},
 		{plain("Profile"), plain(orDash(clean(info.Profile)))},
+		{plain("Detector"), plain(clean(info.Detector))},
 		{plain("Running for"), plain(span(uptime) + ", since " + stamp(info.Started))},
 		{plain("Version"), plain(orDash(clean(info.Version)))},
 		{plain("Left"), plain(yesNo(info.Left))},

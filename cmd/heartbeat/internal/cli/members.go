@@ -139,6 +139,9 @@ func memberRow(m httpapi.Member, wide bool, now time.Time) []cell {
 	if m.ForcedOut {
 		state.text += " (forced out)"
 	}
+	if len(m.AccusedBy) > 0 {
+		state.text += " (by " + clean(strings.Join(m.AccusedBy, ",")) + ")"
+	}
 	return []cell{name, addr, state, plain(stamp(m.Since)), plain(fmt.Sprint(m.Incarnation)),
 		plain(roundTrip(m.RTTMS)), plain(stamp(m.FirstSeen)), tags}
 }

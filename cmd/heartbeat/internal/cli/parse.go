@@ -109,7 +109,7 @@ func (a *app) parseWord(inv *invocation, word string) error {
 // parseFlag takes the flag word, and its value from rest unless it follows an
 // equals sign. It returns how many words of rest were used.
 func (a *app) parseFlag(inv *invocation, word string, rest []string) (int, error) {
-	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	name, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	if name == "help" || name == "h" {
 		inv.help = true
 		return 0, nil
@@ -118,7 +118,11 @@ func (a *app) parseFlag(inv *invocation, word string, rest []string) (int, error
 	if flag == nil {
 		return 0, inv.unknownFlag(a.root.Flags, word)
 	}
-	taken := []string{word}
+	// The library refuses two forms of one flag, so it only sees the first.
+	taken := []string{dashed(flag.Names()[0])}
+	if hasValue {
+		taken[0] += "=" + value
+	}
 	if flag.TakesValue() && !hasValue {
 		// A value with a leading dash is far more often a forgotten value;
 		// it can still be given as --flag=-value.

@@ -29,8 +29,8 @@ const (
 
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: flagAddress, Aliases: []string{"a"}, Value: config.DefaultAPIAddress, EnvVars: []string{"HEARTBEAT_ADDRESS"},
-			Usage: "`ADDRESS` of the agent's API: host:port, https://host:port or unix:/path"},
+		&cli.StringSliceFlag{Name: flagAddress, Aliases: []string{"a"}, Value: cli.NewStringSlice(config.DefaultAPIAddress), EnvVars: []string{"HEARTBEAT_ADDRESS"},
+			Usage: "`ADDRESS` of the agent's API: host:port, https://host:port or unix:/path (why --cluster: repeat, or separate by commas)"},
 		&cli.StringFlag{Name: flagTokenFile, EnvVars: []string{"HEARTBEAT_TOKEN_FILE"},
 			Usage: "`FILE` with the token that the agent asks for"},
 		&cli.StringFlag{Name: flagTLSCA, Usage: "`FILE` with the CA (PEM) that the agent's certificate comes from; turns TLS on"},
@@ -69,11 +69,33 @@ func (a *app) follow(f func(c *cli.Context, api *httpapi.Client) error) cli.Acti
 	}
 }
 
+// newClient is the client of a verb that asks one agent.
 func newClient(c *cli.Context) (*httpapi.Client, error) {
+	if n := len(addresses(c)); n != 1 {
+		return nil, usagef("%d addresses are given, and %q asks one agent: only `heartbeat why --cluster` asks several", n, c.Command.FullName())
+	}
+	apis, err := newClients(c)
+	if err != nil {
+		return nil, err
+	}
+	return apis[0], nil
+}
+
+// addresses lists the agents to ask, at least one.
+func addresses(c *cli.Context) []string {
+	var all []string
+	for _, list := range c.StringSlice(flagAddress) {
+		all = append(all, strings.Split(list, ",")...)
+	}
+	return all
+}
+
+// newClients makes a client for each of the addresses.
+func newClients(c *cli.Context) ([]*httpapi.Client, error) {
 	if c.IsSet(flagTimeout) && c.Duration(flagTimeout) <= 0 {
 		return nil, usagef("--%s %v is not possible: it must be positive", flagTimeout, c.Duration(flagTimeout))
 	}
-	cfg := httpapi.ClientConfig{Address: c.String(flagAddress), Timeout: c.Duration(flagTimeout)}
+	cfg := httpapi.ClientConfig{Timeout: c.Duration(flagTimeout)}
 	var err error
 	if path := c.String(flagTokenFile); path != "" {
 		if cfg.Token, err = readSecret(path); err != nil {
@@ -83,11 +105,16 @@ func newClient(c *cli.Context) (*httpapi.Client, error) {
 	if cfg.TLS, err = tlsConfig(c); err != nil {
 		return nil, err
 	}
-	api, err := httpapi.NewClient(cfg)
-	if err != nil {
-		return nil, usagef("%w", err)
+	var apis []*httpapi.Client
+	for _, address := range addresses(c) {
+		cfg.Address = address
+		api, err := httpapi.NewClient(cfg)
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		apis = append(apis, api)
 	}
-	return api, nil
+	return apis, nil
 }
 
 // maxSecret bounds what is read of a file that should hold one key or token.
