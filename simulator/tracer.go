@@ -55,7 +55,8 @@ func (t *tracer) observed(at time.Duration, observer int, c membership.Change) {
 		return
 	}
 	l := trace.Line{Kind: c.Kind.String(), Observer: t.names[observer], Subject: c.Member.Name, Incarnation: c.Member.Incarnation, By: c.By}
-	if c.Kind == membership.ChangeCondition || c.Kind == membership.ChangeConflict {
+	switch c.Kind {
+	case membership.ChangeCondition, membership.ChangeConflict, membership.ChangeFailed:
 		l.Text = c.Reason
 	}
 	t.out.Write(at, l)

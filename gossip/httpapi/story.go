@@ -85,7 +85,7 @@ func (s *story) failure() {
 	case end == nil:
 		s.say("%s's journal does not reach back to that.", s.why.Node)
 	case end.Via == membership.SourceMemory.String():
-		s.say("%s did not see it happen: it learnt it from the memory of %s, at %s. Ask there.", s.why.Node, orSomebody(end.By), moment(end.At))
+		s.say("%s did not see it happen: it learnt it from %s memory, at %s. Ask %s.", s.why.Node, whose(end.By), moment(end.At), whom(end.By))
 	case c == nil || c.end == nil || c.end.At != end.At:
 		s.say("%s saw no accusation: another node told its engine (memberlist) so.", s.why.Node)
 	default:
@@ -95,9 +95,16 @@ func (s *story) failure() {
 	}
 }
 
-func orSomebody(name string) string {
+func whose(name string) string {
 	if name == "" {
-		return "another node"
+		return "another node's"
+	}
+	return name + "'s"
+}
+
+func whom(name string) string {
+	if name == "" {
+		return "a node that ran then"
 	}
 	return name
 }
@@ -220,7 +227,11 @@ func (s *story) rescue(c *caseInJournal) {
 		s.say("That was neither confirmed nor refuted for %s, so it was dropped.", span(c.end.At.Sub(c.Began)))
 	case c.Outcome == kindVerdict, c.Outcome == kindFailed:
 		s.decision(c)
-		if back != nil && back.At.After(c.end.At) {
+		switch {
+		case back == nil || !back.At.After(c.end.At):
+		case back.Kind == kindOverturned:
+			s.say("%s later that was overturned: %s.", span(back.At.Sub(c.end.At)), inWords(back))
+		default:
 			s.say("%s later %s noted: %s.", span(back.At.Sub(c.end.At)), s.why.Node, inWords(back))
 		}
 	default:
@@ -233,7 +244,7 @@ func (s *story) left() {
 	if !s.why.Member.ForcedOut {
 		s.heading("left at")
 		if e != nil && e.Via == membership.SourceMemory.String() {
-			s.say("It said goodbye itself; %s learnt that from the memory of %s.", s.why.Node, orSomebody(e.By))
+			s.say("It said goodbye itself; %s learnt that from %s memory.", s.why.Node, whose(e.By))
 		} else {
 			s.say("It said goodbye itself; it did not fail.")
 		}

@@ -112,7 +112,11 @@ func (s *story) sentence() string {
 		return fmt.Sprintf("%s %s %s%s", s.node, verb(first.Kind), enumerate(s.names(func(l Line) string { return l.Subject })), s.because())
 	}
 	observers := s.names(func(l Line) string { return l.Observer })
-	return fmt.Sprintf("%s %s %s%s", enumerate(observers), verb(first.Kind), s.node, s.because())
+	told := fmt.Sprintf("%s %s %s%s", enumerate(observers), verb(first.Kind), s.node, s.because())
+	if first.Text != "" {
+		told += fmt.Sprintf("; %s: %s", first.Observer, first.Text)
+	}
+	return told
 }
 
 func verb(kind string) string {

@@ -27,7 +27,8 @@ type Line struct {
 	Incarnation uint32 `json:"inc,omitempty"`
 	// By names those on whose word the change rests.
 	By []string `json:"by,omitempty"`
-	// Text says in words what an action of the timeline does, or why.
+	// Text says in words what an action of the timeline does, or why; of failed,
+	// who accused it and which witnesses confirmed it.
 	Text string `json:"text,omitempty"`
 	// Nodes are those that an action concerns; none means all.
 	Nodes []string `json:"nodes,omitempty"`
