@@ -125,7 +125,7 @@ func CompareEngines(ctx context.Context, e *Experiment, engines []Engine, opts O
 	}
 	for i := 1; i < len(c.Arms); i++ {
 		first, other := c.Arms[0].Result.Runs, c.Arms[i].Result.Runs
-		c.Against = append(c.Against, oracle.Compare(first, other))
+		c.Against = append(c.Against, oracle.CompareEngines(first, other))
 		c.FinalViews = append(c.FinalViews, oracle.CompareFinalViews(first, other))
 	}
 	return c, nil

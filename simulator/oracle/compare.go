@@ -53,6 +53,16 @@ type ChangeInterval struct {
 // Compare says which differences between two sets of runs are real. Of the same seeds in both, in any order, it
 // compares within seeds; otherwise all of the one with all of the other. Metrics that a run lacks are left out.
 func Compare(a, b []RunResult) Comparison {
+	return compare(a, b, slices.Concat(timeLevels, levelMetrics))
+}
+
+// CompareEngines is Compare for runs of two engines. It leaves out what each of them measures in its own way, which
+// is the processor time: of the whole simulation in virtual time, of the nodes alone in real time.
+func CompareEngines(a, b []RunResult) Comparison {
+	return compare(a, b, slices.DeleteFunc(slices.Concat(timeLevels, levelMetrics), func(m levelMetric) bool { return m.perEngine }))
+}
+
+func compare(a, b []RunResult, levels []levelMetric) Comparison {
 	a, b = bySeed(whole(a)), bySeed(whole(b))
 	c := Comparison{RunsA: len(a), RunsB: len(b), Rows: []Row{}}
 	c.Paired = slices.EqualFunc(a, b, func(x, y RunResult) bool { return x.Seed == y.Seed })
@@ -65,7 +75,7 @@ func Compare(a, b []RunResult) Comparison {
 	for _, m := range shareMetrics {
 		c.Rows = append(c.Rows, shares(m, a, b))
 	}
-	for _, m := range slices.Concat(timeLevels, levelMetrics) {
+	for _, m := range levels {
 		x, okA := m.over(a)
 		y, okB := m.over(b)
 		if okA && okB {

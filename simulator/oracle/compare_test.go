@@ -187,3 +187,28 @@ func TestSummaryTreatsRunsAsIndependentAndObserversNot(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What an engine does not measure is absent, never a measured 0, and what each measures in its own way is not compared.
+func TestCompareEnginesLeavesOutWhatIsNotMeasuredAlike(t *testing.T) {
+	virtual := arm(20, func(int) float64 { return 5 }, none)
+	real := arm(20, func(int) float64 { return 5 }, none)
+	for i := range real {
+		virtual[i].CPU, virtual[i].Load.TCP = Number(1+i), Rates{PacketsOut: 3, BytesOut: 200}
+		real[i].CPU, real[i].Load.TCP, real[i].Clock = Number(100+i), Rates{BytesOut: 200}, &Clock{}
+	}
+	has := func(c Comparison, name string) bool {
+		return slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Name == name })
+	}
+	if c := CompareEngines(virtual, real); has(c, "tcp_packets_out") || has(c, "cpu") || !has(c, "tcp_bytes_out") || len(found(c)) > 0 {
+		t.Errorf("%+v", c.Rows)
+	}
+	if c := Compare(virtual, virtual); !has(c, "tcp_packets_out") || !has(c, "cpu") {
+		t.Errorf("on one engine: %+v", c.Rows)
+	}
+	if c := Compare(real, real); has(c, "tcp_packets_out") || !has(c, "cpu") {
+		t.Errorf("of real processes: %+v", c.Rows)
+	}
+	if s := Summarize(real); slices.ContainsFunc(s.Levels, func(l LevelSummary) bool { return l.Name == "tcp_packets_out" }) {
+		t.Errorf("%+v", s.Levels)
+	}
+}

@@ -104,6 +104,8 @@ func (r *RunResult) ofCrashes(values func(*Crash) []float64) []float64 {
 type levelMetric struct {
 	name, unit string
 	value      func(*RunResult) (v float64, ok bool)
+	// perEngine says that each engine measures something else: there is nothing to compare between engines.
+	perEngine bool
 }
 
 // over returns the values of all runs. ok is false unless every run has one.
@@ -122,16 +124,26 @@ var levelMetrics = []levelMetric{
 	loadLevel("udp_packets_out", "packets/node/s", func(l *Load) Number { return l.UDP.PacketsOut }),
 	loadLevel("udp_bytes_out", "B/node/s", func(l *Load) Number { return l.UDP.BytesOut }),
 	loadLevel("udp_bytes_in", "B/node/s", func(l *Load) Number { return l.UDP.BytesIn }),
-	loadLevel("tcp_packets_out", "packets/node/s", func(l *Load) Number { return l.TCP.PacketsOut }),
+	simulated(loadLevel("tcp_packets_out", "packets/node/s", func(l *Load) Number { return l.TCP.PacketsOut })),
 	loadLevel("tcp_bytes_out", "B/node/s", func(l *Load) Number { return l.TCP.BytesOut }),
 	loadLevel("tcp_bytes_in", "B/node/s", func(l *Load) Number { return l.TCP.BytesIn }),
 	loadLevel("peak_bytes_out_p99", "B/s", func(l *Load) Number { return l.PeakOut.P99 }),
 	loadLevel("peak_bytes_in_p99", "B/s", func(l *Load) Number { return l.PeakIn.P99 }),
-	{"cpu", "s", func(r *RunResult) (float64, bool) { return float64(r.CPU), r.CPU > 0 }},
+	{name: "cpu", unit: "s", value: func(r *RunResult) (float64, bool) { return float64(r.CPU), r.CPU > 0 }, perEngine: true},
+}
+
+// simulated limits a metric to virtual time: real nodes do not count the packets that a kernel makes of a TCP stream.
+func simulated(m levelMetric) levelMetric {
+	value := m.value
+	m.value = func(r *RunResult) (float64, bool) {
+		v, ok := value(r)
+		return v, ok && r.Clock == nil
+	}
+	return m
 }
 
 func loadLevel(name, unit string, value func(*Load) Number) levelMetric {
-	return levelMetric{name, unit, func(r *RunResult) (float64, bool) {
+	return levelMetric{name: name, unit: unit, value: func(r *RunResult) (float64, bool) {
 		return float64(value(&r.Load)), r.Load.Samples > 0
 	}}
 }
@@ -152,7 +164,7 @@ func percentiles(name string, ps ...float64) []levelMetric {
 	suffix := map[float64]string{0.5: "_p50", 0.99: "_p99", 1: "_max"}
 	var levels []levelMetric
 	for _, p := range ps {
-		levels = append(levels, levelMetric{name + suffix[p], "s", func(r *RunResult) (float64, bool) {
+		levels = append(levels, levelMetric{name: name + suffix[p], unit: "s", value: func(r *RunResult) (float64, bool) {
 			values := slices.Sorted(slices.Values(timeMetrics[i].values(r)))
 			return math.Min(stats.Quantile(values, p), float64(r.End)), len(values) > 0
 		}})

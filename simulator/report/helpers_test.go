@@ -64,10 +64,14 @@ func engines(t testing.TB) *result.Comparison {
 	netns.Engine = "netns"
 	netns.Runs = slices.Clone(netns.Runs)
 	netns.Runs[1].BrokenOff = "the nodes did not agree within 10m: n3 lists 7 of 8 as alive"
-	netns.Summary.BrokenOff = 1
-	netns.Runs[0].Clock = &oracle.Clock{Skew: 0.0004, Step: -0.0001, Lag: 0.0123}
+	for i := range netns.Runs {
+		run := &netns.Runs[i]
+		run.Clock, run.CPU, run.Load.TCP.PacketsOut = &oracle.Clock{Skew: 0.0004, Step: -0.0001, Lag: 0.0123}, 0, 0
+	}
+	netns.Summary = oracle.Summarize(netns.Runs)
+	netns.CPU = 0
 	c.Arms = []result.Arm{{Label: "virtual", Set: []string{}, Result: &virtual}, {Label: "netns", Set: []string{}, Result: &netns}}
-	c.Against = []oracle.Comparison{oracle.Compare(virtual.Runs, netns.Runs)}
+	c.Against = []oracle.Comparison{oracle.CompareEngines(virtual.Runs, netns.Runs)}
 	c.FinalViews = []oracle.FinalViews{{Compared: 3, Equal: 2, Differences: []string{"seed 2: n1 holds failed: nobody against n4, n5"}}}
 	return c
 }

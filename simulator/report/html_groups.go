@@ -33,21 +33,6 @@ func HTMLComparison(w io.Writer, c *result.Comparison) error {
 	return p.write(w)
 }
 
-func comparisonBanner(c *result.Comparison) *banner {
-	real := 0
-	for i := range c.Against {
-		for _, r := range c.Against[i].Rows {
-			if r.Real {
-				real++
-			}
-		}
-	}
-	if real == 0 {
-		return &banner{Kind: "warn", Word: "nothing shown", Text: "no difference between the arms is real beyond chance"}
-	}
-	return &banner{Kind: "good", Word: many(real, "real difference"), Text: fmt.Sprintf("between %s, after Holm's correction", many(len(c.Arms), "arm"))}
-}
-
 // against adds the differences between two arms.
 func (p *page) against(number int, a, b string, c *oracle.Comparison) {
 	paired := "different seeds"

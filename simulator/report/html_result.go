@@ -245,8 +245,12 @@ func (p *page) runs(r *result.Result) {
 		if times := crashTimes(r.Runs[i:i+1], everyTime); len(times) > 0 {
 			slowest = figure(oracle.Number(slices.Max(times)))
 		}
+		cpu := "-"
+		if run.CPU > 0 { // not every engine can tell
+			cpu = figure(run.CPU)
+		}
 		line := row("", figure(run.Joined), count(run.Verdicts.False()), count(run.Verdicts.Justified.Sum()), count(run.Accusations.Sum()), count(run.Refutations),
-			slowest, figure(run.Convergence.Settled), figure(run.Load.UDP.BytesOut), figure(run.Load.TCP.BytesOut), figure(run.CPU))
+			slowest, figure(run.Convergence.Settled), figure(run.Load.UDP.BytesOut), figure(run.Load.TCP.BytesOut), cpu)
 		line.Cells[0] = seedCell(run.Seed)
 		if run.Verdicts.False() > 0 {
 			line.Cells[2].Kind = "bad"

@@ -22,6 +22,8 @@ func TerminalComparison(w io.Writer, c *result.Comparison, opts Options) error {
 		return s.flush(w)
 	}
 	s.identityOf(c.Arms[0].Result, aboutArms(c.Arms))
+	b := comparisonBanner(c)
+	s.line("\n", s.paint(bannerStyle(b.Kind).Bold(true), strings.ToUpper(b.Word)+": "+b.Text))
 	s.heading("Arms")
 	s.arms(c.Arms)
 	for i, against := range c.Against {
