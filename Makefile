@@ -104,6 +104,7 @@ export HB_USER ?= $(shell id -u):$(shell id -g)
 
 .PHONY: compose-simulate
 compose-simulate: image ## run SCENARIO on five containers with kernel faults, report in reports/
+	@if [ -n "$$($(COMPOSE) --profile simulate ps -q simulate)" ]; then echo "another run is under way on this cluster: wait for its end" >&2; exit 2; fi
 	mkdir -p reports
 	$(COMPOSE) rm --stop --force simulate-keys $(SIMULATED) # they may be of another image, or the token of another user
 	$(COMPOSE) run --rm simulate $(SCENARIO) $(FLAGS)

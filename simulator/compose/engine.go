@@ -29,9 +29,12 @@ const (
 	retry         = 50 * time.Millisecond
 )
 
-// Engine plays scenarios on a cluster of containers, one at a time.
+// Engine plays scenarios on a cluster of containers, one at a time. From the
+// first Check or Play to Close it has the cluster for itself: other engines are
+// refused with ErrTaken.
 type Engine struct {
 	nodes []*node
+	lease lease
 }
 
 // node is one place for an agent.
@@ -47,9 +50,9 @@ func New(cfg Config) (*Engine, error) {
 	if len(cfg.Nodes) < 2 || len(cfg.Nodes) > MaxNodes {
 		return nil, fmt.Errorf("a cluster of %d nodes cannot be played on: 2 to %d are possible", len(cfg.Nodes), MaxNodes)
 	}
-	e := &Engine{}
+	e, holder := &Engine{}, newHolder()
 	for i, n := range cfg.Nodes {
-		side, err := sidecar.NewClient(sidecar.Config{Address: n.Sidecar, Token: cfg.Token})
+		side, err := sidecar.NewClient(sidecar.Config{Address: n.Sidecar, Token: cfg.Token, Holder: holder})
 		if err != nil {
 			return nil, fmt.Errorf("the fault agent of %s: %w", scenario.NodeName(i), err)
 		}
@@ -82,6 +85,9 @@ func (e *Engine) Check(sc *scenario.Scenario) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), upPatience)
 	defer cancel()
+	if err := e.take(ctx); err != nil {
+		return err
+	}
 	return e.each(func(n *node) error {
 		if err := n.await(ctx); err != nil {
 			return err
@@ -135,6 +141,9 @@ func (e *Engine) Play(ctx context.Context, sc *scenario.Scenario, seed uint64, p
 	}
 	plan, err := sc.Resolve(seed)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.take(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, e.tidy(ctx)) }()
@@ -201,17 +210,31 @@ func (e *Engine) each(f func(*node) error) error {
 	return errors.Join(errs...)
 }
 
+// errStopped is what persist repeats for, beside what is passing.
+var errStopped = errors.New("the container of its agent does not run")
+
 // await waits until the fault agent answers and its agent has come to the gate.
 func (n *node) await(ctx context.Context) error {
+	return n.persist(ctx, func() error {
+		agent, err := n.sidecar.Agent(ctx)
+		if err == nil && agent.State == sidecar.Stopped {
+			return errStopped
+		}
+		return err
+	})
+}
+
+// persist asks the fault agent until it answers, or refuses for good.
+func (n *node) persist(ctx context.Context, ask func() error) error {
 	why := errors.New("it was not asked")
 	for ctx.Err() == nil {
-		agent, err := n.sidecar.Agent(ctx)
+		err := ask()
 		switch {
-		case err == nil && agent.State != sidecar.Stopped:
-			return nil
 		case err == nil:
-			why = errors.New("the container of its agent does not run")
-		case passing(err):
+			return nil
+		case errors.Is(err, ErrTaken):
+			return err
+		case errors.Is(err, errStopped), passing(err):
 			why = err
 		case ctx.Err() == nil:
 			return fmt.Errorf("the fault agent of %s: %w", n.name, err)

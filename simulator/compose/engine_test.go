@@ -3,6 +3,7 @@ package compose
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,36 @@ func TestCheckWithoutAScenario(t *testing.T) {
 	e, _ := newFakes(t, 2)
 	if err := e.Check(nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// One engine at a time has the cluster, and a refused one touches nothing.
+func TestAnotherRun(t *testing.T) {
+	first, fakes := newFakes(t, 3)
+	cfg := Config{Token: testToken}
+	for _, f := range fakes {
+		cfg.Nodes = append(cfg.Nodes, f.config)
+	}
+	second := newEngine(t, cfg)
+	if err := first.Check(nil); err != nil {
+		t.Fatal(err)
+	}
+	var done []string
+	fakes[1].look(func() { done = append(done, fakes[1].done...) })
+	sc := parse(t, "nodes: 3", "")
+	_, played := second.Play(t.Context(), sc, 1, nil)
+	for _, err := range []error{second.Check(sc), played} {
+		if !errors.Is(err, ErrTaken) || !strings.Contains(err.Error(), "another run is under way on this cluster: ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	fakes[1].look(func() {
+		if !slices.Equal(done, fakes[1].done) || fakes[1].holder == "" {
+			t.Errorf("the refused run did %v, the lease is %q's", fakes[1].done, fakes[1].holder)
+		}
+	})
+	if err := errors.Join(first.Close(), second.Check(sc)); err != nil {
+		t.Errorf("after the first one's end: %v", err)
 	}
 }
 

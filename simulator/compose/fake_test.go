@@ -30,6 +30,7 @@ type fakeNode struct {
 	refuse func(string) string // what is refused, and why
 	dies   bool                // the agent ends as soon as it is started
 	alive  int                 // members that the agent lists as alive
+	holder string              // of the lease, "" when it is free
 	stops  int                 // so many questions are answered with stopped
 }
 
@@ -95,6 +96,10 @@ func (f *fakeNode) serveSidecar(w http.ResponseWriter, r *http.Request) {
 		httpapi.WriteJSON(w, sidecar.Clock{Now: time.Now()})
 		return
 	}
+	if what == "POST /v1/lease" {
+		f.serveLease(w, r)
+		return
+	}
 	var change sidecar.FaultsRequest
 	var act sidecar.AgentRequest
 	switch what {
@@ -124,6 +129,23 @@ func (f *fakeNode) serveSidecar(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		f.act(act)
+	}
+	httpapi.WriteJSON(w, sidecar.Done{At: time.Now()})
+}
+
+func (f *fakeNode) serveLease(w http.ResponseWriter, r *http.Request) {
+	var req sidecar.LeaseRequest
+	_ = json.NewDecoder(r.Body).Decode(&req)
+	switch {
+	case f.holder != "" && f.holder != req.Holder:
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusConflict)
+		_ = json.NewEncoder(w).Encode(httpapi.Problem{Type: sidecar.ProblemLease, Title: "held", Detail: f.holder + " holds it"})
+		return
+	case req.TTL == 0:
+		f.holder = ""
+	default:
+		f.holder = req.Holder
 	}
 	httpapi.WriteJSON(w, sidecar.Done{At: time.Now()})
 }
@@ -178,11 +200,17 @@ func newFakes(t *testing.T, n int) (*Engine, []*fakeNode) {
 		f := newFakeNode(t, i)
 		fakes, cfg.Nodes = append(fakes, f), append(cfg.Nodes, f.config)
 	}
+	return newEngine(t, cfg), fakes
+}
+
+func newEngine(t *testing.T, cfg Config) *Engine {
+	t.Helper()
 	e, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e, fakes
+	t.Cleanup(func() { _ = e.Close() }) // which cannot fail
+	return e
 }
 
 func parse(t *testing.T, cluster, rest string) *scenario.Scenario {

@@ -17,6 +17,8 @@ type Config struct {
 	Address string
 	// Token is sent with every request; empty sends none.
 	Token string
+	// Holder is who changes things, for when there is a lease; see Lease.
+	Holder string
 	// Timeout bounds one call; zero means 15 seconds. Start has at least 75.
 	Timeout time.Duration
 }
@@ -25,8 +27,9 @@ type Config struct {
 // *httpapi.APIError; when nothing answers the error is
 // httpapi.ErrNotReachable. Times are by the fault agent's clock.
 type Client struct {
-	http *httpapi.Client
-	slow time.Duration // of calls that may wait for a container to come back
+	http   *httpapi.Client
+	holder string
+	slow   time.Duration // of calls that may wait for a container to come back
 }
 
 // NewClient checks the configuration; it does not connect yet.
@@ -38,7 +41,7 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{http: c, slow: max(cfg.Timeout, startMax+15*time.Second)}, nil
+	return &Client{http: c, holder: cfg.Holder, slow: max(cfg.Timeout, startMax+15*time.Second)}, nil
 }
 
 // Address is the address that the client was made with.
@@ -50,12 +53,12 @@ func (c *Client) Close() { c.http.Close() }
 // Change puts faults into effect, replacing those with the same id, and ends
 // those with the ids in drop, in one step.
 func (c *Client) Change(ctx context.Context, put []kernelfault.Fault, drop []string) (time.Time, error) {
-	return c.do(ctx, 0, http.MethodPost, "/v1/faults", FaultsRequest{Put: put, Drop: drop})
+	return c.do(ctx, 0, http.MethodPost, "/v1/faults", FaultsRequest{Holder: c.holder, Put: put, Drop: drop})
 }
 
 // Clear ends all faults.
 func (c *Client) Clear(ctx context.Context) (time.Time, error) {
-	return c.do(ctx, 0, http.MethodDelete, "/v1/faults", struct{}{})
+	return c.do(ctx, 0, http.MethodDelete, "/v1/faults", ClearRequest{Holder: c.holder})
 }
 
 // Faults returns the faults in effect.
@@ -114,7 +117,15 @@ func (c *Client) Capabilities(ctx context.Context) ([]kernelfault.Capability, er
 	return out.Capabilities, err
 }
 
+// Lease refuses changes by anybody but this client's holder for a time, at most
+// 5 minutes, unless it is renewed; 0 gives it back. It is refused with
+// ProblemLease while somebody else holds it.
+func (c *Client) Lease(ctx context.Context, ttl time.Duration) (time.Time, error) {
+	return c.do(ctx, 0, http.MethodPost, "/v1/lease", LeaseRequest{Holder: c.holder, TTL: ttl})
+}
+
 func (c *Client) act(ctx context.Context, req AgentRequest) (time.Time, error) {
+	req.Holder = c.holder
 	return c.do(ctx, c.slow, http.MethodPost, "/v1/agent", req)
 }
 

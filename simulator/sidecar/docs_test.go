@@ -25,7 +25,7 @@ func TestDocsAreComplete(t *testing.T) {
 	for _, rt := range new(Server).routes() {
 		needs("route", rt.Method+" "+rt.Path)
 	}
-	for _, v := range []any{Agent{}, AgentRequest{}, Done{}, FaultsRequest{}, Faults{}, Gate{}, Clock{}, Capabilities{},
+	for _, v := range []any{Agent{}, AgentRequest{}, Done{}, FaultsRequest{}, Faults{}, LeaseRequest{}, ClearRequest{}, Gate{}, Clock{}, Capabilities{},
 		kernelfault.Fault{}, kernelfault.Active{}, kernelfault.Effect{}, kernelfault.Capability{}} {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
@@ -42,7 +42,7 @@ func TestDocsAreComplete(t *testing.T) {
 	for _, name := range settable {
 		needs("setting", name)
 	}
-	for _, kind := range []string{ProblemAgentState, ProblemUnsupported, ProblemSignal, ProblemFault} {
+	for _, kind := range []string{ProblemAgentState, ProblemUnsupported, ProblemSignal, ProblemFault, ProblemLease} {
 		needs("problem", strings.TrimPrefix(kind, "urn:heartbeat:problem:"))
 	}
 }

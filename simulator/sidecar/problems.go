@@ -12,6 +12,7 @@ const (
 	ProblemUnsupported = "urn:heartbeat:problem:unsupported"
 	ProblemSignal      = "urn:heartbeat:problem:signal"
 	ProblemFault       = "urn:heartbeat:problem:fault"
+	ProblemLease       = "urn:heartbeat:problem:lease"
 )
 
 // docsPage explains the API.

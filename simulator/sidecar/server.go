@@ -47,6 +47,7 @@ type ServerConfig struct {
 type Server struct {
 	cfg   ServerConfig
 	agent *supervisor
+	lease lease
 	stop  context.CancelFunc
 	http  *httpapi.Service
 }
@@ -86,6 +87,7 @@ func (s *Server) routes() []httpapi.Route {
 		{Method: http.MethodDelete, Path: "/v1/faults", Handle: s.deleteFaults},
 		{Method: http.MethodGet, Path: "/v1/agent", Handle: s.getAgent},
 		{Method: http.MethodPost, Path: "/v1/agent", Handle: s.postAgent},
+		{Method: http.MethodPost, Path: "/v1/lease", Handle: s.postLease},
 		{Method: http.MethodGet, Path: "/v1/gate", Handle: s.getGate},
 		{Method: http.MethodGet, Path: "/v1/clock", Handle: s.getClock},
 		{Method: http.MethodGet, Path: "/v1/capabilities", Handle: s.getCapabilities},
@@ -132,10 +134,11 @@ func readFaults(r *http.Request) (FaultsRequest, error) {
 }
 
 func (s *Server) deleteFaults(w http.ResponseWriter, r *http.Request) error {
-	if err := httpapi.ReadBody(r, &struct{}{}, docsPage); err != nil {
+	var by ClearRequest
+	if err := httpapi.ReadBody(r, &by, docsPage); err != nil {
 		return err
 	}
-	var req FaultsRequest
+	req := FaultsRequest{Holder: by.Holder}
 	for _, f := range s.cfg.Faults.Active() {
 		req.Drop = append(req.Drop, f.ID)
 	}
@@ -143,6 +146,9 @@ func (s *Server) deleteFaults(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) change(w http.ResponseWriter, req FaultsRequest) error {
+	if err := s.lease.permit(req.Holder); err != nil {
+		return err
+	}
 	err := s.cfg.Faults.Change(req.Put, req.Drop)
 	at := time.Now().UTC()
 	switch {
@@ -179,6 +185,9 @@ func (s *Server) postAgent(w http.ResponseWriter, r *http.Request) error {
 	if err := httpapi.ReadBody(r, &req, docsPage); err != nil {
 		return err
 	}
+	if err := s.lease.permit(req.Holder); err != nil {
+		return err
+	}
 	if err := httpapi.TakeTime(w); err != nil {
 		return err
 	}
@@ -188,6 +197,18 @@ func (s *Server) postAgent(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.cfg.Logger.Info().Str("action", req.Action).Strs("settings", slices.Sorted(maps.Keys(req.Env))).Msg("done to the agent")
 	httpapi.WriteJSON(w, Done{At: at.UTC()})
+	return nil
+}
+
+func (s *Server) postLease(w http.ResponseWriter, r *http.Request) error {
+	var req LeaseRequest
+	if err := httpapi.ReadBody(r, &req, docsPage); err != nil {
+		return err
+	}
+	if err := s.lease.take(req); err != nil {
+		return err
+	}
+	httpapi.WriteJSON(w, Done{At: time.Now().UTC()})
 	return nil
 }
 

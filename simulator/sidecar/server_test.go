@@ -31,6 +31,7 @@ var requests = []struct{ method, path, body string }{
 	{"POST", "/v1/agent", `{"action":"kill"}`},
 	{"POST", "/v1/agent", `{"action":"hold"}`},
 	{"POST", "/v1/faults", `{"put":[` + aFault + `]}`},
+	{"POST", "/v1/lease", `{"holder":"me","ttl_ns":0}`},
 	{"GET", "/v1/faults", ""},
 	{"DELETE", "/v1/faults", `{}`},
 	{"GET", "/v1/agent", ""},

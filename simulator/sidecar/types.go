@@ -40,8 +40,25 @@ const (
 	actionThaw   = "thaw"
 )
 
+// LeaseRequest is the body of POST /v1/lease.
+type LeaseRequest struct {
+	// Holder names who takes the lease: 1 to 64 letters, digits, dots, dashes
+	// and underscores.
+	Holder string `json:"holder"`
+	// TTL is when it ends unless renewed, at most 5 minutes; 0 ends it.
+	TTL time.Duration `json:"ttl_ns"`
+}
+
+// ClearRequest is the body of DELETE /v1/faults.
+type ClearRequest struct {
+	// Holder has to be the lease's while somebody holds it, here and in other
+	// requests.
+	Holder string `json:"holder,omitempty"`
+}
+
 // AgentRequest is the body of POST /v1/agent.
 type AgentRequest struct {
+	Holder string `json:"holder,omitempty"`
 	// Action is kill, hold, start, freeze or thaw.
 	Action string `json:"action"`
 	// Env goes with start: settings for the agent's environment, which count
@@ -59,6 +76,8 @@ type Done struct {
 // FaultsRequest is the body of POST /v1/faults. Faults in Put replace those
 // with the same id, and everything takes effect in one step.
 type FaultsRequest struct {
+	Holder string `json:"holder,omitempty"`
+
 	Put  []kernelfault.Fault `json:"put,omitempty"`
 	Drop []string            `json:"drop,omitempty"`
 }

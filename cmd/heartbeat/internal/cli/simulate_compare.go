@@ -37,6 +37,7 @@ func (a *app) simulateCompare(c *cli.Context) error {
 		if engines, err = a.enginesOf(c); err != nil {
 			return err
 		}
+		defer closeEngines(engines...)
 	}
 	e, err := loadExperiment(c)
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -51,6 +52,15 @@ func (a *app) engine(flag, name string) (simulator.Engine, error) {
 		names = append(names, e.name)
 	}
 	return nil, usagef("--%s: %q is no engine: choose among %s", flag, name, strings.Join(names, ", "))
+}
+
+// closeEngines gives back what engines hold while they are used.
+func closeEngines(list ...simulator.Engine) {
+	for _, e := range list {
+		if c, ok := e.(io.Closer); ok {
+			_ = c.Close() // what could not be given back ends by itself
+		}
+	}
 }
 
 // notices is the log of what people should know although it is no result.

@@ -40,6 +40,7 @@ func (a *app) simulateRun(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	defer closeEngines(on)
 	seeds := e.Scenario.Seeds
 	s, err := a.newSimulation(c, seeds, seeds.Len(), e.Scenario.End())
 	if err != nil {
