@@ -3,6 +3,7 @@ package oracle
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -11,6 +12,9 @@ import (
 
 // significance is the chance, over all rows of a comparison, of calling any difference real that is none.
 const significance = 0.05
+
+// permutationTest names the test of differences within seeds.
+const permutationTest = "permutation"
 
 // Comparison says how two sets of runs differ: the same scenario with another detector or other settings.
 type Comparison struct {
@@ -126,7 +130,7 @@ func (c *Comparison) counts(m countMetric, a, b []RunResult) Row {
 // test compares values with the test that fits.
 func (c *Comparison) test(x, y []float64) (name string, p float64) {
 	if c.Paired {
-		return "permutation", stats.PairedPermutation(differ(x, y))
+		return permutationTest, stats.PairedPermutation(differ(x, y))
 	}
 	return "mann-whitney", stats.MannWhitney(x, y)
 }
@@ -183,6 +187,25 @@ func (c *Comparison) adjust() {
 		r.Real = r.PAdjusted < significance
 		r.Text = r.words()
 	}
+}
+
+// Fewest returns, when no difference within seeds can be called real with so few of them, the smallest p that their
+// number allows, by how many rows Holm's correction multiplies that at the least, and how many seeds it would take.
+// few is false when there are enough seeds, or nothing was compared within them.
+func (c *Comparison) Fewest() (p float64, rows, seeds int, few bool) {
+	for i := range c.Rows {
+		if c.Rows[i].Test == permutationTest {
+			rows++
+		}
+	}
+	if !c.Paired || rows == 0 {
+		return 0, 0, 0, false
+	}
+	least := func(n int) float64 { return math.Ldexp(2, -n) } // of the swaps of n pairs, all or none: see stats.PairedPermutation
+	for seeds = c.RunsA; least(seeds)*float64(rows) >= significance; {
+		seeds++
+	}
+	return least(c.RunsA), rows, seeds, seeds > c.RunsA
 }
 
 func (r *Row) words() string {

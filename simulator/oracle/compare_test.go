@@ -212,3 +212,34 @@ func TestCompareEnginesLeavesOutWhatIsNotMeasuredAlike(t *testing.T) {
 		t.Errorf("%+v", s.Levels)
 	}
 }
+
+// The smallest p that n pairs allow decides whether anything can be found, so one seed more than too few finds the largest difference.
+func TestFewestSeeds(t *testing.T) {
+	compared := func(n int) Comparison {
+		return Compare(arm(n, func(seed int) float64 { return 5 + float64(seed)/100 }, none), arm(n, func(seed int) float64 { return 40 + float64(seed)/100 }, none))
+	}
+	p, rows, seeds, few := func() (float64, int, int, bool) { c := compared(4); return c.Fewest() }()
+	if p != 0.125 || rows < 2 || !few || seeds < 6 {
+		t.Fatalf("with 4 seeds: p %v, %d rows, %d seeds, %v", p, rows, seeds, few)
+	}
+	if c := compared(seeds - 1); len(found(c)) > 0 {
+		t.Errorf("with %d seeds %v are real", seeds-1, found(c))
+	}
+	c := compared(seeds)
+	if _, _, _, few := c.Fewest(); few || len(found(c)) == 0 {
+		t.Errorf("with %d seeds: too few %v, %v are real", seeds, few, found(c))
+	}
+	unpaired := Compare(fourRuns(1), fourRuns(2))
+	if _, _, _, few := unpaired.Fewest(); few || unpaired.Paired {
+		t.Errorf("of other seeds: %v", few)
+	}
+}
+
+// fourRuns are four runs whose seeds begin with first.
+func fourRuns(first uint64) []RunResult {
+	var runs []RunResult
+	for seed := first; seed < first+4; seed++ {
+		runs = append(runs, made(seed, float64(seed), 0))
+	}
+	return runs
+}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"charm.land/lipgloss/v2"
 
@@ -23,6 +24,8 @@ func comparisonBanner(c *result.Comparison) *banner {
 	switch {
 	case len(enginesOf(c.Arms)) > 1:
 		return enginesBanner(c, real)
+	case real == 0 && tooFew(c):
+		return &banner{Kind: "warn", Word: "too few seeds", Text: "with so few no difference can be shown to be real"}
 	case real == 0:
 		return &banner{Kind: "warn", Word: "nothing shown", Text: "no difference between the arms is real beyond chance"}
 	}
@@ -54,6 +57,8 @@ func enginesBanner(c *result.Comparison, real int) *banner {
 		return &banner{Kind: "warn", Word: "nothing shown", Text: views}
 	case brokenOff > 0:
 		return &banner{Kind: "warn", Word: many(brokenOff, "run") + " broken off", Text: "no difference beyond chance between the others; " + views}
+	case tooFew(c):
+		return &banner{Kind: "warn", Word: "too few seeds", Text: views + "; with so few no other difference can be shown to be real"}
 	}
 	return &banner{Kind: "good", Word: "the engines agree", Text: "no difference beyond chance; " + views}
 }
@@ -79,4 +84,31 @@ func bannerStyle(kind string) lipgloss.Style {
 		return styleBad
 	}
 	return styleWarn
+}
+
+// tooFew says that some arms have too few seeds to show any difference.
+func tooFew(c *result.Comparison) bool {
+	return slices.ContainsFunc(c.Against, func(a oracle.Comparison) bool { return fewNote(&a) != "" })
+}
+
+// fewNote says that there are too few seeds to show a difference within them;
+// empty when there are enough.
+func fewNote(c *oracle.Comparison) string {
+	p, rows, seeds, few := c.Fewest()
+	if !few {
+		return ""
+	}
+	return fmt.Sprintf("With %s no difference within seeds can be shown to be real: p cannot be below %.2g, which the correction multiplies by %d for the %s. It takes at least %s.",
+		many(c.RunsA, "seed"), p, rows, many(rows, "row"), many(seeds, "seed"))
+}
+
+// againstNote says how to read the table of two arms.
+func againstNote(c *oracle.Comparison) string {
+	text := fmt.Sprintf("%d against %s", c.RunsB, many(c.RunsA, "run"))
+	if c.Paired {
+		text += " with the same seeds. Columns: medians over the runs, means of counts and shares. Change: median of the differences within a seed, of counts and shares the difference of the means."
+	} else {
+		text += " with different seeds. Columns: medians over the runs, means of counts and shares. Change: their difference."
+	}
+	return text + " Real: p < 0.05 after Holm's correction for all rows."
 }

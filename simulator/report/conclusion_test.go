@@ -1,6 +1,9 @@
 package report
 
 import (
+	"bytes"
+	"io"
+	"strings"
 	"testing"
 
 	"heartbeat/simulator/oracle"
@@ -40,5 +43,27 @@ func TestConclusionOfEngines(t *testing.T) {
 				t.Errorf("%+v, want %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+// A table full of p = 1 must say why.
+func TestFewSeedsAreSaid(t *testing.T) {
+	c := read[result.Comparison](t, "comparison")
+	a, b := c.Arms[0].Result, c.Arms[1].Result
+	a.Runs, b.Runs = a.Runs[:5], b.Runs[:5]
+	c.Against = []oracle.Comparison{oracle.Compare(a.Runs, b.Runs)}
+	var text bytes.Buffer
+	if err := TerminalComparison(&text, c, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(strings.Fields(text.String()), " ")
+	page := render(t, func(w io.Writer) error { return HTMLComparison(w, c) })
+	for _, want := range []string{"With 5 seeds no difference within seeds can be shown to be real: p cannot be below 0.062", "median of the differences within a seed"} {
+		if !strings.Contains(said, want) || !strings.Contains(page, want) {
+			t.Errorf("%q is missing:\n%s", want, text.String())
+		}
+	}
+	if !strings.Contains(said, "TOO FEW SEEDS") {
+		t.Errorf("the conclusion is another:\n%s", text.String())
 	}
 }

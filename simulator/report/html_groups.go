@@ -35,12 +35,8 @@ func HTMLComparison(w io.Writer, c *result.Comparison) error {
 
 // against adds the differences between two arms.
 func (p *page) against(number int, a, b string, c *oracle.Comparison) {
-	paired := "different seeds"
-	if c.Paired {
-		paired = "the same seeds, compared within each"
-	}
 	t := &grid{
-		Caption: fmt.Sprintf("%d and %s, %s. Real means p < 0.05 after Holm's correction for all rows.", c.RunsA, many(c.RunsB, "run"), paired),
+		Caption: againstNote(c),
 		Head:    []string{"", "<", a, b, "change", "95 %", "p"},
 	}
 	var same []string
@@ -56,7 +52,11 @@ func (p *page) against(number int, a, b string, c *oracle.Comparison) {
 		}
 		t.Rows = append(t.Rows, line)
 	}
-	parts := []part{{Table: t}}
+	var parts []part
+	if text := fewNote(c); text != "" {
+		parts = append(parts, part{Text: text})
+	}
+	parts = append(parts, part{Table: t})
 	if len(same) > 0 {
 		parts = append(parts, part{Text: "No difference at all: " + strings.Join(same, ", ") + "."})
 	}

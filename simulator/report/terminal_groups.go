@@ -183,11 +183,10 @@ func levelFigure(name string) func(*oracle.Summary) (oracle.Estimate, bool) {
 // against shows how two arms differ, what is real first.
 func (s *sheet) against(a, b string, c *oracle.Comparison) {
 	s.heading(fmt.Sprintf("%s against %s", clean(b), clean(a)))
-	paired := "different seeds"
-	if c.Paired {
-		paired = "the same seeds, compared within each"
+	s.words(2, &styleDim, againstNote(c))
+	if text := fewNote(c); text != "" {
+		s.words(2, &styleWarn, text)
 	}
-	s.words(2, &styleDim, fmt.Sprintf("%d and %s, %s; real means p < 0.05 after Holm's correction for all rows", c.RunsB, many(c.RunsA, "run"), paired))
 	t := newTable("", "<", a, b, "change", "95 %", "p")
 	var same []string
 	for _, row := range ranked(c.Rows) {
