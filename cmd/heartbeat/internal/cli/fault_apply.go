@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -149,16 +150,45 @@ func (a *app) applyFaults(c *cli.Context, namespace int, faults []kernelfault.Fa
 	if err := a.print("in effect until " + stamp(a.now().Add(faults[0].TTL)) + "; Ctrl-C ends it earlier\n"); err != nil {
 		return err
 	}
-	end := "over, and removed\n"
-	select {
-	case <-over.C:
-	case <-c.Context.Done():
-		end = "ended early, and removed\n"
-	}
-	if err := table.Close(); err != nil {
+	end, err := stayInEffect(c.Context, table, over.C)
+	if err = errors.Join(err, table.Close()); err != nil {
 		return err
 	}
 	return a.print(end)
+}
+
+// lookEvery is how often it is looked whether faults are still there; the table
+// itself notices with the renewals of its lease.
+const lookEvery = 200 * time.Millisecond
+
+// stayInEffect waits for the end of the faults and says which one it was. It is
+// an error when somebody else has removed them.
+func stayInEffect(ctx context.Context, table *kernelfault.Table, over <-chan time.Time) (string, error) {
+	// A change of nothing fails when the table is no longer there.
+	removed := func() error {
+		if err := table.Change(nil, nil); err != nil {
+			return &failure{code: exitFailed, err: fmt.Errorf("the faults were not in effect until their end: %w", err),
+				hint: "`heartbeat fault clear` in another shell does that; apply them again"}
+		}
+		return nil
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-over:
+			return "over, and removed\n", removed()
+		case <-ctx.Done():
+			return "ended early, and removed\n", removed()
+		case <-tick.C:
+			if len(table.Active()) > 0 {
+				continue
+			}
+			if err := removed(); err != nil {
+				return "", err
+			}
+		}
+	}
 }
 
 // faultLog is the log of what does faults, for people, on stderr.
