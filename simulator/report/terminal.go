@@ -71,9 +71,18 @@ func (s *sheet) identityOf(r *result.Result, about []string) {
 }
 
 // about says, in a few lines, what was run where.
-func about(r *result.Result) []string { return aboutOn(r.Engine+" engine", r) }
+func about(r *result.Result) []string {
+	lines := []string{r.Engine + " engine, " + nodesText(r) + "; " + runsText(r)}
+	for _, text := range []string{changedText(r), overridesText(r), machineText(r) + ": " + tookText(r), clockText(r)} {
+		if text != "" {
+			lines = append(lines, text)
+		}
+	}
+	return lines
+}
 
-func aboutOn(engine string, r *result.Result) []string {
+// nodesText says which nodes there were.
+func nodesText(r *result.Result) string {
 	nodes := many(r.Scenario.Nodes, "node")
 	if r.Scenario.Profile != "" {
 		nodes += ", " + r.Scenario.Profile + " profile"
@@ -81,29 +90,29 @@ func aboutOn(engine string, r *result.Result) []string {
 	if r.Scenario.Detector != "" {
 		nodes += ", detector " + r.Scenario.Detector
 	}
-	lines := []string{
-		fmt.Sprintf("%s, %s; %s of %s, seeds %s", engine, nodes, many(len(r.Runs), "run"), r.Scenario.End, r.Seeds),
+	return nodes
+}
+
+// runsText says how often and how long they ran.
+func runsText(r *result.Result) string {
+	return fmt.Sprintf("%s of %s, seeds %s", many(len(r.Runs), "run"), r.Scenario.End, r.Seeds)
+}
+
+// overridesText names the overrides; empty without any.
+func overridesText(r *result.Result) string {
+	if len(r.Scenario.Set) == 0 {
+		return ""
 	}
-	if changed := changedSettings(r); changed != "" {
-		lines = append(lines, "on top of the profile: "+changed)
-	}
-	if len(r.Scenario.Set) > 0 {
-		lines = append(lines, "overrides: "+strings.Join(r.Scenario.Set, ", "))
-	}
-	lines = append(lines, machineText(r))
-	if text := clockText(r.Runs); text != "" {
-		lines = append(lines, text)
-	}
-	return lines
+	return "overrides: " + strings.Join(r.Scenario.Set, ", ")
 }
 
 // clockText says how exact times are that were taken from real clocks; empty
 // for virtual time.
-func clockText(runs []oracle.RunResult) string {
+func clockText(r *result.Result) string {
 	var worst oracle.Clock
 	real := false
-	for i := range runs {
-		if c := runs[i].Clock; c != nil {
+	for i := range r.Runs {
+		if c := r.Runs[i].Clock; c != nil {
 			real = true
 			worst.Skew, worst.Step, worst.Lag = max(worst.Skew, c.Skew), larger(worst.Step, c.Step), max(worst.Lag, c.Lag)
 		}
@@ -124,26 +133,35 @@ func larger(a, b oracle.Number) oracle.Number {
 
 func milliseconds(n oracle.Number) string { return fmt.Sprintf("%.1f ms", 1000*float64(n)) }
 
-// machineText says where it was run, and how long that took.
+// machineText says where it was run.
 func machineText(r *result.Result) string {
 	m := &r.Machine
 	machine := fmt.Sprintf("%s/%s, %s, %s", m.OS, m.Arch, many(m.CPUs, "CPU"), m.Go)
 	if m.Version != "" {
 		machine += ", heartbeat " + m.Version
 	}
-	text := machine + ": " + lasted(r.Wall)
+	return machine
+}
+
+// tookText says how long it took.
+func tookText(r *result.Result) string {
+	text := lasted(r.Wall)
 	if r.CPU > 0 { // not every engine can tell
 		text += ", " + lasted(r.CPU) + " of processor time"
 	}
 	return text
 }
 
-func changedSettings(r *result.Result) string {
+// changedText names the settings that are not the profile's; empty without any.
+func changedText(r *result.Result) string {
+	if len(r.Scenario.Changed) == 0 {
+		return ""
+	}
 	var parts []string
 	for _, key := range slices.Sorted(maps.Keys(r.Scenario.Changed)) {
 		parts = append(parts, key+" = "+r.Scenario.Changed[key])
 	}
-	return strings.Join(parts, ", ")
+	return "on top of the profile: " + strings.Join(parts, ", ")
 }
 
 // lasted writes a duration of real time.

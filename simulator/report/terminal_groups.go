@@ -76,21 +76,6 @@ func armSeconds(arms []result.Arm) string {
 	return strings.Join(engines, " and ")
 }
 
-// aboutArms says what was run, and on which engines.
-func aboutArms(arms []result.Arm) []string {
-	first, engines := arms[0].Result, enginesOf(arms)
-	if len(engines) == 1 {
-		return about(first)
-	}
-	lines := aboutOn("engines "+strings.Join(engines, " and "), first)
-	for _, arm := range arms[1:] {
-		if text := clockText(arm.Result.Runs); text != "" {
-			lines = append(lines, arm.Label+": "+text)
-		}
-	}
-	return lines
-}
-
 // finalViews says whether the runs ended with the same views.
 func finalViews(f *oracle.FinalViews) (text string, differences []string, style *lipgloss.Style) {
 	switch {
