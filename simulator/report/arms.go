@@ -40,7 +40,7 @@ func aboutArms(arms []result.Arm) []string {
 		head += "; each arm " + runs
 	}
 	lines := []string{head}
-	for _, text := range []func(*result.Result) string{changedText, overridesText, machineText, tookText, clockText} {
+	for _, text := range []func(*result.Result) string{changedText, overridesText, machineText, tookText, clockText, pauseText} {
 		if t := common(text); t != "" {
 			lines = append(lines, t)
 		}

@@ -1,7 +1,10 @@
 package report
 
 import (
+	"bytes"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,5 +36,32 @@ func TestAboutArms(t *testing.T) {
 	}
 	if got := aboutArms(differ); !slices.Equal(got, want) {
 		t.Errorf("(-want +got):\n%s", cmp.Diff(want, got))
+	}
+}
+
+// What holds in virtual time only is not said of real processes.
+func TestRealEnginesAgainAndPauses(t *testing.T) {
+	const again, pause = "Runs in virtual time are alike", "a pause stops the process: its timers stop as well"
+	for _, tc := range []struct {
+		sample, engine string
+		again, pause   bool
+	}{
+		{"frozen-minority", "virtual", true, false},
+		{"frozen-minority", "netns", false, true},
+		{"mass-crash", "compose", false, false},
+	} {
+		r := sample(t, tc.sample)
+		r.Engine = tc.engine
+		page := render(t, func(w io.Writer) error { return HTML(w, r) })
+		var text bytes.Buffer
+		if err := Terminal(&text, r, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(page, again) != tc.again {
+			t.Errorf("%s on %s: %q %v", tc.sample, tc.engine, again, !tc.again)
+		}
+		if strings.Contains(page, pause) != tc.pause || strings.Contains(text.String(), pause) != tc.pause {
+			t.Errorf("%s on %s: %q, want %v:\n%s", tc.sample, tc.engine, pause, tc.pause, text.String())
+		}
 	}
 }

@@ -19,7 +19,7 @@ const maxRows = 500
 // security policy forbids it to.
 func HTML(w io.Writer, r *result.Result) error {
 	p := &page{
-		Title: r.Scenario.Name, Description: r.Scenario.Description, Banner: resultBanner(r), About: about(r), Command: r.Command, Seconds: secondsOf(r.Engine),
+		Title: r.Scenario.Name, Description: r.Scenario.Description, Banner: resultBanner(r), About: about(r), Command: r.Command, AgainNote: againNote(r.Engine), Seconds: secondsOf(r.Engine),
 		Data: data{Heat: heatOf(r.Runs), Charts: map[string]chart{}},
 	}
 	if len(r.Checks) > 0 {

@@ -58,6 +58,8 @@ type page struct {
 	Cards              []card
 	Sections           []section
 	Command            string
+	// AgainNote says how much another run by that command is alike.
+	AgainNote string
 	// Seconds says what kind of seconds times are given in; virtual ones when empty.
 	Seconds string
 	// Data is for the script: the heatmap and the charts.

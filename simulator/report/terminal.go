@@ -14,6 +14,7 @@ import (
 
 	"heartbeat/simulator/oracle"
 	"heartbeat/simulator/result"
+	"heartbeat/simulator/scenario"
 )
 
 // Options say how a terminal report looks.
@@ -73,7 +74,7 @@ func (s *sheet) identityOf(r *result.Result, about []string) {
 // about says, in a few lines, what was run where.
 func about(r *result.Result) []string {
 	lines := []string{r.Engine + " engine, " + nodesText(r) + "; " + runsText(r)}
-	for _, text := range []string{changedText(r), overridesText(r), machineText(r) + ": " + tookText(r), clockText(r)} {
+	for _, text := range []string{changedText(r), overridesText(r), machineText(r) + ": " + tookText(r), clockText(r), pauseText(r)} {
 		if text != "" {
 			lines = append(lines, text)
 		}
@@ -122,6 +123,16 @@ func clockText(r *result.Result) string {
 	}
 	return fmt.Sprintf("times are wall seconds of one host's clock; largest of all runs: skew between nodes %s, step of the clock %s, an action late by %s",
 		milliseconds(worst.Skew), milliseconds(worst.Step), milliseconds(worst.Lag))
+}
+
+// pauseText says in what a pause of a real process differs from what the
+// scenario's words say; empty for virtual time, and without a pause.
+func pauseText(r *result.Result) string {
+	paused := slices.ContainsFunc(r.Scenario.Bands, func(b oracle.Band) bool { return b.Kind == string(scenario.PauseFault) })
+	if r.Engine == virtualEngine || !paused {
+		return ""
+	}
+	return "a pause stops the process: its timers stop as well"
 }
 
 func larger(a, b oracle.Number) oracle.Number {

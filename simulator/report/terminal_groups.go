@@ -64,6 +64,14 @@ func secondsOf(engine string) string {
 	return "wall seconds"
 }
 
+// againNote says how much another run is alike.
+func againNote(engine string) string {
+	if engine == virtualEngine {
+		return "Runs in virtual time are alike, not equal."
+	}
+	return "The faults are the same with the same seeds; real processes and a real clock make each run another."
+}
+
 // armSeconds is secondsOf for arms that different engines may have played.
 func armSeconds(arms []result.Arm) string {
 	engines := enginesOf(arms)
