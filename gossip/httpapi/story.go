@@ -127,7 +127,7 @@ func (s *story) accusation(c *caseInJournal) {
 			s.say("No accusation reached %s.", s.why.Node)
 			return
 		}
-		s.say("Witnesses got no answer from it, from %s on; the accusation itself did not reach %s.", at, s.why.Node)
+		s.say("Witnesses got no answer from it, from %s on; the accusation itself did not reach %s, or is not in its journal any more.", at, s.why.Node)
 		return
 	}
 	also := ""

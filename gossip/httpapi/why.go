@@ -13,7 +13,7 @@ func (s *Server) getWhy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name, node := r.PathValue("name"), s.cfg.Node
-	view, entries := node.View(), node.Journal(name)
+	view, entries := atOneMoment(node, name)
 	m, known := view.Member(name)
 	if !known && len(entries) == 0 {
 		return fmt.Errorf("%w: %.128q, now or in the journal", gossip.ErrNoSuchMember, name)
@@ -47,6 +47,20 @@ func (s *Server) getWhy(w http.ResponseWriter, r *http.Request) error {
 	why.Story = (&story{why: &why, cases: cases}).tell()
 	WriteJSON(w, why)
 	return nil
+}
+
+// atOneMoment returns a view and the journal that belongs to it, unless the node
+// is so busy that another change always comes between them.
+func atOneMoment(node Node, name string) (*membership.View, []membership.Entry) {
+	view := node.View()
+	for range 3 {
+		entries, after := node.Journal(name), node.View()
+		if after.Version() == view.Version() {
+			return view, entries
+		}
+		view = after
+	}
+	return view, node.Journal(name)
 }
 
 func toRules(c membership.Case) *Rules {

@@ -42,6 +42,11 @@ type observation struct {
 	AccusedBy   []string `json:"accused_by,omitempty"`
 	ConfirmedBy []string `json:"confirmed_by,omitempty"`
 
+	// Abstained and Answered count the node's own looks as a witness in that
+	// case: its controls were silent as well, or the member answered.
+	Abstained int `json:"abstained,omitempty"`
+	Answered  int `json:"answered,omitempty"`
+
 	err error
 }
 
@@ -132,6 +137,7 @@ func observe(ctx context.Context, api *httpapi.Client, name string) observation 
 		o.State, o.Incarnation, o.Since = m.State, m.Incarnation, &m.Since
 	}
 	if why.Case != nil {
+		o.Abstained, o.Answered = len(why.Case.Abstentions), len(why.Case.Answers)
 		o.Outcome, o.AccusedBy, o.ConfirmedBy = why.Case.Outcome, speakers(why.Case.Accusers), speakers(why.Case.Testimonies)
 	}
 	return o
@@ -168,21 +174,33 @@ func clusterTable(term *terminal, answer *clusterWhy) *table {
 			t.add(plain("-"), plain(clean(o.Address)), plain("-"), plain("-"), plain("-"), plain("-"), plain("-"), plain("-"), plain(clean(o.Error)))
 			continue
 		}
-		since, incarnation, note := "-", "-", ""
+		since, incarnation := "-", "-"
 		if o.Incarnation != 0 {
 			incarnation = fmt.Sprint(o.Incarnation)
 		}
 		if o.Since != nil {
 			since = stamp(*o.Since)
 		}
-		if o.Condition != "connected" {
-			note = "itself " + o.Condition
-		}
 		t.add(plain(clean(o.Node)), plain(clean(o.Address)), styled(styleStates, clean(o.State)), plain(incarnation), plain(since),
 			styled(styleKinds, orDash(clean(o.Outcome))), plain(orDash(clean(strings.Join(o.AccusedBy, ",")))),
-			plain(orDash(clean(strings.Join(o.ConfirmedBy, ",")))), plain(clean(note)))
+			plain(orDash(clean(strings.Join(o.ConfirmedBy, ",")))), plain(clean(o.note())))
 	}
 	return t
+}
+
+// note is what makes the answer worth more or less than others.
+func (o observation) note() string {
+	var notes []string
+	if o.Condition != "connected" {
+		notes = append(notes, "itself "+o.Condition)
+	}
+	if o.Abstained > 0 {
+		notes = append(notes, "abstained "+plural(o.Abstained, "time"))
+	}
+	if o.Answered > 0 {
+		notes = append(notes, "got an answer "+plural(o.Answered, "time"))
+	}
+	return strings.Join(notes, ", ")
 }
 
 // clusterText sums the table up.

@@ -100,8 +100,10 @@ func nobody(t *testing.T) string {
 func TestWhyCluster(t *testing.T) {
 	agents := map[string]string{"NOBODY": nobody(t)}
 	for name, change := range map[string]func(*httpapi.Why){
-		"FIRST":  nil,
-		"SECOND": func(w *httpapi.Why) { w.Node = "n2" },
+		"FIRST": nil,
+		"SECOND": func(w *httpapi.Why) {
+			w.Node, w.Condition, w.Case.Abstentions, w.Case.Answers = "n2", "degraded", make([]httpapi.Statement, 2), make([]httpapi.Statement, 1)
+		},
 		"CUTOFF": func(w *httpapi.Why) {
 			w.Node, w.Condition, w.Member.State, w.Case = "東京", "isolated", "alive", nil
 		},
