@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
+
+	"heartbeat/membership"
 )
 
 // noted reads a journal of lines "SECONDS KIND INCARNATION BY VIA NOTE", - for none.
@@ -130,4 +133,33 @@ func TestStories(t *testing.T) {
 		b.WriteString("\n")
 	}
 	golden(t, "stories", b.String())
+}
+
+// Whatever a journal holds, there is a story, and it is whole.
+func TestStoriesOfAnyJournal(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	states := []string{"", "alive", "suspect", "failed", "left"}
+	for range 20000 {
+		var entries []JournalEntry
+		for i := range rnd.IntN(8) {
+			entries = append(entries, JournalEntry{
+				At: t0.Add(time.Duration(i) * time.Second), Member: "n7", Kind: membership.EntryKind(1 + rnd.IntN(17)).String(),
+				Incarnation: uint32(rnd.IntN(4)), By: fmt.Sprintf("n%d", rnd.IntN(3)), Via: membership.Source(1 + rnd.IntN(6)).String(),
+			})
+		}
+		why := Why{Node: "n1", Condition: "connected", Name: "n7", Detector: "verdicts", JournalSince: t0, Evidence: entries}
+		if state := states[rnd.IntN(len(states))]; state != "" {
+			why.Member = &Member{Name: "n7", State: state, ForcedOut: rnd.IntN(2) == 0}
+			why.Rules = &Rules{Quorum: rnd.IntN(2)}
+		}
+		story := strings.Join((&story{why: &why, cases: tellCases(entries)}).tell(), "\n")
+		if story == "" || strings.Contains(story, "%!") || strings.Contains(story, "  ") || strings.Contains(story, "unknown") {
+			t.Fatalf("%+v\n%s", entries, story)
+		}
+		for line := range strings.Lines(story) {
+			if line = strings.TrimSpace(line); !strings.HasSuffix(line, ".") && !strings.HasSuffix(line, ":") {
+				t.Fatalf("%+v\n%s", entries, story)
+			}
+		}
+	}
 }
