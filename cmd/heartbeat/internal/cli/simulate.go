@@ -123,6 +123,7 @@ type simulation struct {
 	opts    simulator.Options
 	report  report.Options
 	show    *progress
+	note    string // what is to be said about the runs before they begin
 	written []string
 }
 
@@ -155,7 +156,13 @@ func (a *app) newSimulation(c *cli.Context, seeds scenario.Seeds, runs int, end 
 	command := commandLine(c)
 	s.show = &progress{
 		report.NewProgress(a.stderr, runs, end, newTerminal(a.stderr).tty),
-		sync.OnceFunc(func() { _ = a.print(fmt.Sprintf("seeds %s: %s\n\n", seeds, command)) }), // the report will fail as well
+		sync.OnceFunc(func() {
+			text := fmt.Sprintf("seeds %s: %s\n", seeds, command)
+			if s.note != "" {
+				text += s.note + "\n"
+			}
+			_ = a.print(text + "\n") // the report will fail as well
+		}),
 	}
 	s.opts = simulator.Options{
 		Child: []string{self, simulateName, childName}, Jobs: c.Int("jobs"), Progress: s.show,
@@ -165,9 +172,13 @@ func (a *app) newSimulation(c *cli.Context, seeds scenario.Seeds, runs int, end 
 }
 
 // commandLine is the command that repeats this one, without the flags that only
-// say where results go and how many runs there are at a time.
+// say where results go and how many runs there are at a time. In the service
+// simulate it is the one that starts the service, since no other does.
 func commandLine(c *cli.Context) string {
-	words := []string{"heartbeat", simulateName, c.Command.Name}
+	words, implied := []string{"heartbeat", simulateName, c.Command.Name}, ofService(c)
+	if implied != nil {
+		words = []string{"docker-compose", "run", "--rm", "simulate"}
+	}
 	words = append(words, c.Args().Slice()...)
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
@@ -175,12 +186,17 @@ func commandLine(c *cli.Context) string {
 			continue
 		}
 		if _, ok := f.(*cli.StringSliceFlag); ok {
-			for _, v := range c.StringSlice(name) {
+			for i, v := range c.StringSlice(name) {
+				if i == 0 && v == implied[name] {
+					continue
+				}
 				words = append(words, "--"+name, v)
 			}
 			continue
 		}
-		words = append(words, "--"+name, fmt.Sprint(c.Value(name)))
+		if v := fmt.Sprint(c.Value(name)); v != implied[name] {
+			words = append(words, "--"+name, v)
+		}
 	}
 	for i, w := range words {
 		words[i] = quoted(w)

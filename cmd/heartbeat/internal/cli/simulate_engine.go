@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -14,11 +16,14 @@ import (
 	"heartbeat/simulator/netns"
 )
 
+// composeName is the engine that plays on the docker-compose cluster.
+const composeName = "compose"
+
 // engines are the names that --engine takes, with what each is.
 var engines = []struct{ name, what string }{
 	{simulator.VirtualEngine, "in virtual time, with nothing needed"},
 	{"netns", "real agents in network namespaces of this machine, as root"},
-	{"compose", "the docker-compose cluster, from its service simulate"},
+	{composeName, "the docker-compose cluster, from its service simulate"},
 }
 
 func engineFlag() cli.Flag {
@@ -40,7 +45,7 @@ func (a *app) engine(flag, name string) (simulator.Engine, error) {
 			return nil, usagef("cannot find this program's own file, which the agents are started from: %w", err)
 		}
 		return &netns.Engine{Program: self, Log: a.notices()}, nil
-	case "compose":
+	case composeName:
 		cfg, err := compose.FromEnv(os.Getenv)
 		if err != nil {
 			return nil, cannotRun(err)
@@ -61,6 +66,32 @@ func closeEngines(list ...simulator.Engine) {
 			_ = c.Close() // what could not be given back ends by itself
 		}
 	}
+}
+
+// ofService are the flags of `simulate run` that the service simulate of
+// docker-compose.yml gives; nil outside of it.
+func ofService(c *cli.Context) map[string]string {
+	nodes := len(strings.Fields(os.Getenv(compose.NodesEnv)))
+	if c.Command.Name != "run" || c.String("engine") != composeName || nodes == 0 {
+		return nil
+	}
+	return map[string]string{"engine": composeName, "seeds": "1", "set": "nodes=" + strconv.Itoa(nodes)}
+}
+
+// nodesOfService says that the service has changed the scenario's number of
+// nodes, when it has; "" otherwise.
+func nodesOfService(c *cli.Context, played int) string {
+	set := c.StringSlice("set")
+	isNodes := func(s string) bool { return strings.HasPrefix(s, "nodes=") }
+	if len(set) == 0 || set[0] != ofService(c)["set"] || slices.ContainsFunc(set[1:], isNodes) {
+		return ""
+	}
+	e, err := simulator.Load(c.Args().First(), set[1:])
+	if err != nil || e.Scenario.Cluster.Nodes == played { // it need not be possible without
+		return ""
+	}
+	return fmt.Sprintf("%d nodes instead of the scenario's %d: the service simulate says --set %s, and a --set nodes=N of yours replaces that",
+		played, e.Scenario.Cluster.Nodes, set[0])
 }
 
 // notices is the log of what people should know although it is no result.

@@ -12,12 +12,12 @@ import (
 // another.
 func TestOldTracesGo(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"seed-1.trace.jsonl", "seed-12.trace.jsonl", "notes.txt", "result.json"} {
+	for _, name := range []string{"seed-1.trace.jsonl", "seed-12.trace.jsonl", "seed-3.trace.jsonl", "notes.txt", "result.json"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := dropTraces(dir); err != nil {
+	if err := dropTraces(dir, []string{"seed-3.trace.jsonl"}); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(dir)
@@ -28,10 +28,10 @@ func TestOldTracesGo(t *testing.T) {
 	for _, e := range left {
 		names = append(names, e.Name())
 	}
-	if diff := cmp.Diff([]string{"notes.txt", "result.json"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"notes.txt", "result.json", "seed-3.trace.jsonl"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if err := dropTraces(filepath.Join(dir, "not there yet")); err != nil {
+	if err := dropTraces(filepath.Join(dir, "not there yet"), nil); err != nil {
 		t.Errorf("a new directory: %v", err)
 	}
 }

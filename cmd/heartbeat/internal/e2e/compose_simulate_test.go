@@ -145,15 +145,15 @@ func (p *simulated) processes() []string {
 
 // testScenario plays a scenario, which must hold, and looks at the reports.
 func (p *simulated) testScenario(t *testing.T, name string) {
-	dir := "reports/" + name
-	out, err := p.run(4*time.Minute, p.simulate("reports/"+name+".yaml", "--out", dir)...)
+	dir := "reports/compose-" + name // after the scenario's name
+	out, err := p.run(4*time.Minute, p.simulate("reports/"+name+".yaml")...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantIn(t, out, "HOLDS", "compose engine, 5 nodes", dir+"/report.html")
+	wantIn(t, out, "docker-compose run --rm simulate reports/"+name+".yaml\n", "HOLDS", "compose engine, 5 nodes", dir+"/report.html")
 	uid, gid := owner()
 	for _, file := range []string{"report.html", "junit.xml", "result.json", "seed-1.trace.jsonl"} {
-		info, err := os.Stat(filepath.Join(p.reports, name, file))
+		info, err := os.Stat(filepath.Join(p.reports, "compose-"+name, file))
 		if err != nil {
 			t.Error(err)
 			continue
@@ -166,7 +166,7 @@ func (p *simulated) testScenario(t *testing.T, name string) {
 		Engine string
 		Runs   []json.RawMessage
 	}
-	data, err := os.ReadFile(filepath.Join(p.reports, name, "result.json"))
+	data, err := os.ReadFile(filepath.Join(p.reports, "compose-"+name, "result.json"))
 	if err == nil {
 		err = json.Unmarshal(data, &result)
 	}
@@ -195,8 +195,14 @@ func (p *simulated) wantAtEase(t *testing.T) {
 	}
 }
 
-// testInterrupted ends a run by Ctrl-C while a fault is in effect.
+// testInterrupted ends a run by Ctrl-C while a fault is in effect. Meanwhile
+// another run is refused, and the report of before stays.
 func (p *simulated) testInterrupted(t *testing.T) {
+	report := filepath.Join(p.reports, "compose-halves", "report.html")
+	before, err := os.Stat(report)
+	if err != nil {
+		t.Fatal(err)
+	}
 	argv := p.simulate("reports/halves.yaml")
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = p.root, append(os.Environ(), p.env...)
@@ -217,6 +223,12 @@ func (p *simulated) testInterrupted(t *testing.T) {
 		}
 		return err
 	})
+	if _, err := p.run(time.Minute, p.simulate("reports/deaf.yaml")...); err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), "another run is under way on this cluster") {
+		t.Errorf("a second run: %v", err)
+	}
+	if out := p.must(time.Minute, "docker", "exec", net1, "/heartbeat", "fault", "list"); !strings.Contains(out, "cut") {
+		t.Errorf("the second run ended the first one's faults: %s", out)
+	}
 	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -228,6 +240,9 @@ func (p *simulated) testInterrupted(t *testing.T) {
 	case <-time.After(90 * time.Second):
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		t.Fatalf("it still runs after Ctrl-C:\n%v", <-done)
+	}
+	if after, err := os.Stat(report); err != nil || after.ModTime() != before.ModTime() {
+		t.Errorf("an interrupted run has replaced the report of before (%v)", err)
 	}
 	p.wantAtEase(t)
 	if left := p.must(time.Minute, "docker", "ps", "-aq", "--filter", "label=com.docker.compose.project="+p.name, "--filter", "label=com.docker.compose.oneoff=True"); left != "" {
