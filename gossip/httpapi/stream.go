@@ -111,14 +111,15 @@ func (s *Server) pump(ctx context.Context, st *stream, position func() string, n
 		ev, err := next(wait)
 		cancel()
 		switch {
+		case err == nil && ev != nil:
+			err = st.send(*ev)
+		case err == nil: // filtered
 		case ctx.Err() != nil:
-			return
+			return // all that was there has been sent, also when the server stops
 		case errors.Is(err, context.DeadlineExceeded):
 			err = st.comment(position())
-		case err != nil:
+		default:
 			return // the node is closed
-		case ev != nil:
-			err = st.send(*ev)
 		}
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -256,6 +256,27 @@ func TestStopEndsStreams(t *testing.T) {
 	}
 }
 
+// What an agent says last is often why it ends.
+func TestStopSendsWhatWasSaidBefore(t *testing.T) {
+	const lines = 500
+	ring := NewLogRing(lines)
+	log := zerolog.New(ring)
+	h := start127(t, func(cfg *ServerConfig, _ *Server) { cfg.Logs = ring })
+	got := 0
+	ended := make(chan error, 1)
+	go func() {
+		ended <- h.client.Logs(t.Context(), "info", func(LogLine) error { got++; return nil })
+	}()
+	eventuallyStreams(t, h, 1)
+	for range lines {
+		log.Info().Msg("a line")
+	}
+	h.stop()
+	if err := <-ended; !errors.Is(err, ErrStreamEnded) || got != lines {
+		t.Errorf("%d of %d lines arrived: %v", got, lines, err)
+	}
+}
+
 // Stop gives a request that is under way its time, and then ends it.
 func TestStopCancelsRequests(t *testing.T) {
 	h := start127(t, nil)
