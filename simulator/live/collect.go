@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"heartbeat/membership"
+	"heartbeat/simulator/scenario"
 )
 
 // collectPatience is how long nodes may take to tell what they have seen, once
@@ -89,6 +90,9 @@ func (n *node) readJournal(ctx context.Context) error {
 		if l.accused == nil {
 			l.accused = map[accused]bool{}
 		}
+		if len(l.accused) >= maxTold {
+			return fmt.Errorf("%s tells of more than %d accusations: that is no history of a run", n.name(), maxTold)
+		}
 		l.accused[accused{e.At.UnixNano(), e.Member, e.Incarnation}] = true
 	}
 	return nil
@@ -97,21 +101,17 @@ func (n *node) readJournal(ctx context.Context) error {
 // history puts together what happened.
 func (p *play) history() *History {
 	h := &History{Start: p.start}
+	took := p.took()
 	plan := *p.plan
 	plan.Actions = slices.Clone(p.plan.Actions)
-	var last time.Duration
-	p.mu.Lock()
 	for i := range plan.Actions {
-		took := max(p.effects[i].Sub(p.time0), plan.Actions[i].At)
-		p.clock.Lag = max(p.clock.Lag, took-plan.Actions[i].At)
-		last = min(max(last, took), plan.End)
-		plan.Actions[i].At = last
+		plan.Actions[i].At = took[i]
 	}
-	p.mu.Unlock()
+	slices.SortStableFunc(plan.Actions, func(a, b scenario.Action) int { return cmp.Compare(a.At, b.At) })
 	h.Plan, h.Clock = &plan, p.clock
 	for _, n := range p.nodes {
 		for _, l := range n.lives {
-			l.history(h, p.time0)
+			l.history(h, p.time0, took)
 		}
 		n.metering.Lock()
 		for _, s := range n.loads {
@@ -127,14 +127,47 @@ func (p *play) history() *History {
 	return h
 }
 
+// took returns when each action had taken effect, since time 0, and notes the
+// longest lag. What concerns one node or one fault keeps its order; an action
+// that took long holds up no other one.
+func (p *play) took() []time.Duration {
+	type thing struct {
+		fault bool
+		id    int
+	}
+	took := make([]time.Duration, len(p.plan.Actions))
+	last := map[thing]time.Duration{}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, a := range p.plan.Actions {
+		at := max(p.effects[i].Sub(p.time0), a.At)
+		p.clock.Lag = max(p.clock.Lag, at-a.At)
+		concerned := []thing{{id: a.Node}}
+		if a.Fault != nil {
+			concerned = []thing{{fault: true, id: a.Fault.ID}}
+			for _, node := range a.Fault.Nodes { // those that a pause or a stall holds
+				concerned = append(concerned, thing{id: node})
+			}
+		}
+		for _, c := range concerned {
+			at = max(at, last[c])
+		}
+		took[i] = min(at, p.plan.End)
+		for _, c := range concerned {
+			last[c] = took[i]
+		}
+	}
+	return took
+}
+
 // history adds what this life saw after time 0. Nothing of it lies before the
 // action that began it or after its end: clocks of several hosts may say so.
-func (l *life) history(h *History, zero time.Time) {
+func (l *life) history(h *History, zero time.Time, took []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var low time.Duration
 	if l.action != firstLife {
-		low = h.Plan.Actions[l.action].At
+		low = took[l.action]
 	}
 	place := func(at time.Time) (time.Duration, bool) {
 		since := at.Round(0).Sub(zero.Round(0))

@@ -82,6 +82,27 @@ func TestActionsKeepTheirOrder(t *testing.T) {
 	}
 }
 
+// What takes long at one node says nothing about when another one was killed.
+func TestSlowActionsHoldUpNoOthers(t *testing.T) {
+	_, plan, c := parse(t, `
+cluster: {nodes: 3}
+duration: 30s
+timeline: [{at: 10s, kill: {nodes: n2}}, {at: 11s, kill: {nodes: n3}}, {at: 12s, start: {nodes: n2}}]
+`)
+	zero := time.Now()
+	p := &play{plan: plan, cluster: c, time0: zero}
+	for _, s := range []time.Duration{15, 11, 13} { // the start is noted before the kill: its clock is behind
+		p.effects = append(p.effects, zero.Add(s*time.Second))
+	}
+	var got []string
+	for _, a := range p.history().Plan.Actions {
+		got = append(got, a.String())
+	}
+	if diff := cmp.Diff([]string{"11s kill n3", "15s kill n2", "15s start n2"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestHolesAreErrors(t *testing.T) {
 	l := testPlay(t).nodes[1].lives[1]
 	l.epoch = "e"

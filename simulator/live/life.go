@@ -144,6 +144,10 @@ func (p *play) when(at time.Time) string {
 	}
 }
 
+// maxTold bounds what one process may tell, so that one gone mad does not fill
+// this one's memory.
+const maxTold = 1 << 20
+
 // take notes an event.
 func (l *life) take(ev httpapi.Event) error {
 	if ev.Kind == httpapi.EventLost || ev.Kind == httpapi.EventReset {
@@ -162,6 +166,9 @@ func (l *life) take(ev httpapi.Event) error {
 	defer l.mu.Unlock()
 	if id != l.passed+1 {
 		return fmt.Errorf("%w: %s went from event %d to %d", errHole, l.node.name(), l.passed, id)
+	}
+	if len(l.changes) >= maxTold {
+		return fmt.Errorf("%s tells of more than %d events: that is no history of a run", l.node.name(), maxTold)
 	}
 	l.passed = id
 	l.changes = append(l.changes, c)

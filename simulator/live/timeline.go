@@ -97,7 +97,6 @@ func (p *play) act(ctx context.Context, first int, group []scenario.Action) erro
 		}
 		if stops := a.Verb != scenario.On && a.Verb != scenario.Off; stops || a.Fault.Kind != scenario.PauseFault {
 			network = true // a stall ends with the process that it holds
-			continue
 		}
 	}
 	for i, a := range group {
@@ -116,9 +115,13 @@ func (p *play) act(ctx context.Context, first int, group []scenario.Action) erro
 		return fmt.Errorf("at %v: %w", group[0].At, err)
 	}
 	for i, a := range group {
-		if a.Fault != nil && a.Fault.Kind != scenario.PauseFault {
-			p.effect(first+i, at)
+		if a.Fault == nil || a.Fault.Kind == scenario.PauseFault {
+			continue
 		}
+		if late := at.Sub(p.time0.Add(a.At)); a.Verb == scenario.Off && late > faultGrace {
+			return fmt.Errorf("at %v: the end of a fault took %v, and the kernel had ended it before: nobody knows when; let fewer things run on this machine", a.At, late.Round(time.Millisecond))
+		}
+		p.effect(first+i, at)
 	}
 	return nil
 }
