@@ -82,9 +82,10 @@ func (s *standing) supported(ns int) error {
 }
 
 // Capabilities tests one by one what this kernel and these rights can do, in
-// the caller's network namespace, and leaves nothing there.
-func Capabilities() []Capability {
-	ns, err := holdNamespace(0)
+// the network namespace of the file descriptor, 0 for the caller's own, and
+// leaves nothing there.
+func Capabilities(namespace int) []Capability {
+	ns, err := holdNamespace(namespace)
 	if err != nil {
 		return []Capability{{Name: "namespace", For: "every fault", Detail: err.Error()}}
 	}
@@ -92,7 +93,10 @@ func Capabilities() []Capability {
 	var out []Capability
 	add := func(name, purpose, how string, err error) bool {
 		c := Capability{Name: name, For: purpose, OK: err == nil, Detail: how}
-		if err != nil {
+		switch {
+		case errors.Is(err, os.ErrPermission):
+			c.Detail = NotPermitted
+		case err != nil:
 			c.Detail = explain(err).Error()
 		}
 		out = append(out, c)

@@ -8,7 +8,7 @@ func TestCapabilitiesLeaveNothing(t *testing.T) {
 	before := list(t, h)
 	var found []Capability
 	h.inside(t, func() error {
-		found = Capabilities()
+		found = Capabilities(0)
 		return nil
 	})
 	if len(found) < 5 {

@@ -23,7 +23,10 @@ const rightsVar = "KERNELFAULT_TEST_RIGHTS"
 
 func try() string {
 	var missing []string
-	for _, c := range Capabilities() {
+	for _, c := range Capabilities(0) {
+		if !c.OK && c.Detail != NotPermitted {
+			missing = append(missing, c.Detail)
+		}
 		if !c.OK {
 			missing = append(missing, c.Name)
 		}

@@ -37,6 +37,6 @@ func List(int) ([]Owned, error) { return nil, unsupported() }
 func Clear(int) (faults, tables int, err error) { return 0, 0, unsupported() }
 
 // Capabilities says that this is not Linux.
-func Capabilities() []Capability {
+func Capabilities(int) []Capability {
 	return []Capability{{Name: "linux", For: "every fault", Detail: unsupported().Error()}}
 }

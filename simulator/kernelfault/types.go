@@ -45,6 +45,9 @@ type Capability struct {
 	Detail string `json:"detail"`
 }
 
+// NotPermitted is the Detail of what this process has no right to try.
+const NotPermitted = "not permitted"
+
 // ErrUnsupported is what every *UnsupportedError is, for errors.Is.
 var ErrUnsupported = errors.New("kernel faults are not supported here")
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,10 +32,13 @@ func (a *app) faultVerb() *cli.Command {
 	}
 }
 
+// namedNamespaces is where `ip netns add NAME` puts the file of a namespace.
+const namedNamespaces = "/run/netns"
+
 // namespaceFlags say in which network namespace faults are.
 func namespaceFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "netns", Usage: "work in the network namespace of this `FILE`, such as /run/netns/NAME"},
+		&cli.StringFlag{Name: "netns", Usage: "work in the network namespace of this `FILE`, or of this name in /run/netns"},
 		&cli.IntFlag{Name: "pid", Usage: "work in the network namespace of process `PID`"},
 	}
 }
@@ -55,6 +60,12 @@ func inNamespace(c *cli.Context, f func(fd int) error) error {
 		return f(0)
 	}
 	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) && !strings.Contains(path, "/") {
+		file, err = os.Open(filepath.Join(namedNamespaces, path))
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return usagef("needs root: %w", err)
+	}
 	if err != nil {
 		return usagef("cannot use that network namespace: %w", err)
 	}
@@ -67,6 +78,9 @@ func inNamespace(c *cli.Context, f func(fd int) error) error {
 func cannotFault(err error) error {
 	if !errors.Is(err, kernelfault.ErrUnsupported) {
 		return err
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return &failure{code: exitUsage, err: fmt.Errorf("needs root or CAP_NET_ADMIN: %w", err), hint: virtualHint}
 	}
 	return &failure{code: exitUsage, err: err,
 		hint: "`heartbeat fault doctor` lists what works here; the virtual engine of `heartbeat simulate run` needs none of it"}
@@ -131,11 +145,16 @@ func (a *app) faultClearCommand() *cli.Command {
 func (a *app) faultDoctorCommand() *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "try what this kernel can do: exit code 0 when cut and loss work, else 2",
-		Description: "Each capability is tried for a moment in the network namespace that this process is in;\nnothing of it stays, and no packet is touched.",
-		Flags:       []cli.Flag{formatFlag(formatTable, formatJSON, formatYAML)},
-		Action:      func(c *cli.Context) error { return a.showCapabilities(c.String("format"), kernelfault.Capabilities()) },
+		Description: "Each capability is tried for a moment in the network namespace given, or this\nprocess's own; nothing of it stays, and no packet is touched.",
+		Flags:       append(namespaceFlags(), formatFlag(formatTable, formatJSON, formatYAML)),
+		Action: func(c *cli.Context) error {
+			return inNamespace(c, func(fd int) error { return a.showCapabilities(c.String("format"), kernelfault.Capabilities(fd)) })
+		},
 	}
 }
+
+// virtualHint is what can be done where faults of the kernel cannot.
+const virtualHint = "use the virtual engine of `heartbeat simulate run`, which needs nothing"
 
 // basicFaults are the faults without which hardly any scenario can run, and the
 // capabilities that they need.
@@ -165,11 +184,14 @@ func (a *app) showCapabilities(format string, list []kernelfault.Capability) err
 			missing = append(missing, f.name)
 		}
 	}
-	if len(missing) == 0 {
+	switch {
+	case len(missing) == 0:
 		return nil
+	case slices.ContainsFunc(list, func(c kernelfault.Capability) bool { return c.Detail == kernelfault.NotPermitted }):
+		return &failure{code: exitUsage, err: errors.New("not root: run it as root (or with CAP_NET_ADMIN)"), hint: virtualHint}
 	}
 	return &failure{code: exitUsage, err: errors.New("faults of the kernel do not work here: no " + listed(missing)),
-		hint: "use the virtual engine of `heartbeat simulate run`, which needs nothing"}
+		hint: virtualHint}
 }
 
 func works(list []kernelfault.Capability, name string) bool {

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"errors"
+	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -37,6 +39,9 @@ func (a *app) faultAgent(c *cli.Context) error {
 			return usagef("%w", err)
 		}
 	}
+	if _, _, err := net.SplitHostPort(address); err != nil && !strings.HasPrefix(address, "unix:/") {
+		return usagef("%.64q is no address: want host:port or unix:/path", address)
+	}
 	if err := httpapi.CheckExposure(address, token != "", false); err != nil {
 		return &failure{code: exitUsage, err: errors.New("the fault agent's address " + address + " can be reached by others, who could then stop this node"),
 			hint: "give --token-file FILE (`heartbeat keygen --token FILE` makes one), or listen on 127.0.0.1, [::1] or unix:/path"}
@@ -56,7 +61,8 @@ func (a *app) faultAgent(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(cannotFault(err), ln.Close())
 	}
-	server, err := sidecar.New(sidecar.ServerConfig{Faults: table, Capabilities: kernelfault.Capabilities, Token: token, Logger: log})
+	server, err := sidecar.New(sidecar.ServerConfig{Faults: table, Token: token, Logger: log,
+		Capabilities: func() []kernelfault.Capability { return kernelfault.Capabilities(0) }})
 	if err != nil {
 		return errors.Join(err, table.Close(), ln.Close())
 	}

@@ -52,8 +52,9 @@ func readFaults(c *cli.Context) ([]kernelfault.Fault, error) {
 	}
 	base := kernelfault.Fault{TTL: c.Duration("for"), Only: kernelfault.Protocol(c.String("only"))}
 	if c.IsSet("only") {
-		if err := oneOf("only", c.String("only"), []string{string(kernelfault.UDP), string(kernelfault.TCP)}); err != nil {
-			return nil, err
+		// Without a guess at what was meant: icmp is no typo.
+		if base.Only != kernelfault.UDP && base.Only != kernelfault.TCP {
+			return nil, usagef("--only %q is not possible: choose one of udp, tcp", base.Only)
 		}
 	}
 	var err error

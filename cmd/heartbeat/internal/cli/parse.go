@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -129,7 +130,13 @@ func (a *app) parseFlag(inv *invocation, word string, rest []string) (int, error
 		if len(rest) == 0 || (len(rest[0]) > 1 && rest[0][0] == '-') {
 			return 0, usagef("flag --%s needs a value: see %q", name, inv.name()+" --help")
 		}
-		taken = append(taken, rest[0])
+		value = rest[0]
+		taken = append(taken, value)
+	}
+	if _, ok := flag.(*cli.DurationFlag); ok {
+		if _, err := time.ParseDuration(value); err != nil {
+			return 0, usagef("flag --%s: %q is not a duration such as 500ms or 30s", name, value)
+		}
 	}
 	if global {
 		inv.globals = append(inv.globals, taken...)
