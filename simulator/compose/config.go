@@ -79,7 +79,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 func parseNodes(text string) ([]Node, error) {
 	words := strings.Fields(text)
 	if len(words) < 2 || len(words) > MaxNodes {
-		return nil, fmt.Errorf("it lists %d nodes: 2 to %d are possible", len(words), MaxNodes)
+		return nil, fmt.Errorf("number of nodes listed: %d, possible are 2 to %d", len(words), MaxNodes)
 	}
 	var nodes []Node
 	known := make(map[netip.Addr]bool)
