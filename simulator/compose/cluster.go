@@ -34,7 +34,7 @@ type member struct {
 }
 
 // Start implements live.Cluster.
-func (c *cluster) Start(ctx context.Context, i int, seeds []int) error {
+func (c *cluster) Start(ctx context.Context, i int, seeds []int) (time.Time, error) {
 	m := c.members[i]
 	env := maps.Clone(c.settings)
 	addresses := make([]string, len(seeds))
@@ -42,20 +42,21 @@ func (c *cluster) Start(ctx context.Context, i int, seeds []int) error {
 		addresses[k] = c.Address(seed).String()
 	}
 	env[variable("cluster.seeds")] = strings.Join(addresses, ",")
-	if _, err := m.sidecar.Start(ctx, env); err != nil {
-		return err
+	at, err := m.sidecar.Start(ctx, env)
+	if err != nil {
+		return at, err
 	}
 	// The container comes back after each end of the agent. It shall wait then,
 	// also when the agent leaves or crashes, which nobody announces.
 	if _, err := m.sidecar.Hold(ctx); err != nil {
-		return err
+		return at, err
 	}
 	agent, err := m.sidecar.Agent(ctx)
 	if err != nil {
-		return err
+		return at, err
 	}
 	m.pid.Store(int64(agent.PID))
-	return m.answer(ctx, agent)
+	return at, m.answer(ctx, agent)
 }
 
 // answer waits until the agent's API answers.

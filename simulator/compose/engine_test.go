@@ -188,7 +188,7 @@ func newCluster(t *testing.T) (*cluster, []*fakeNode) {
 func TestStartOfAnAgentThatDies(t *testing.T) {
 	c, fakes := newCluster(t)
 	fakes[1].look(func() { fakes[1].dies = true })
-	err := c.Start(t.Context(), 1, []int{0})
+	_, err := c.Start(t.Context(), 1, []int{0})
 	if err == nil || !strings.Contains(err.Error(), "docker-compose logs sim2") {
 		t.Errorf("the error is %v", err)
 	}
@@ -197,7 +197,7 @@ func TestStartOfAnAgentThatDies(t *testing.T) {
 // An agent that ends by itself is not let go again, and its end is noticed.
 func TestEnded(t *testing.T) {
 	c, fakes := newCluster(t)
-	if err := c.Start(t.Context(), 0, nil); err != nil {
+	if _, err := c.Start(t.Context(), 0, nil); err != nil {
 		t.Fatal(err)
 	}
 	soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

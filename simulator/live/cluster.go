@@ -22,8 +22,8 @@ import (
 // what they do had taken effect.
 type Cluster interface {
 	// Start gives a stopped node a new process, which joins through the given
-	// nodes, and returns when its API answers.
-	Start(ctx context.Context, node int, seeds []int) error
+	// nodes, and returns when its API answers. The time is when it began to run.
+	Start(ctx context.Context, node int, seeds []int) (time.Time, error)
 	// Kill ends a node's process with SIGKILL and waits for its end.
 	Kill(ctx context.Context, node int) (time.Time, error)
 	// Ended waits until a node's process has ended by itself. The error is nil

@@ -79,24 +79,25 @@ func (c *fakeCluster) called(format string, args ...any) {
 	c.calls = append(c.calls, fmt.Sprintf(format, args...))
 }
 
-func (c *fakeCluster) Start(ctx context.Context, node int, seeds []int) error {
+func (c *fakeCluster) Start(ctx context.Context, node int, seeds []int) (time.Time, error) {
+	from := time.Now()
 	c.called("start n%d through %d", node+1, len(seeds))
 	cfg := c.config
 	cfg.Name = scenario.NodeName(node)
 	g, err := gossip.Start(ctx, cfg)
 	if err != nil {
-		return err
+		return from, err
 	}
 	server, err := httpapi.New(httpapi.ServerConfig{
 		Node: g, Version: "test", Ready: func() (bool, string) { return true, "" },
 		OnLeave: func() { go c.end(node, nil) },
 	})
 	if err != nil {
-		return err
+		return from, err
 	}
 	ln, err := httpapi.Listen(ctx, "unix:"+c.nodes[node].socket)
 	if err != nil {
-		return err
+		return from, err
 	}
 	serving, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -110,7 +111,7 @@ func (c *fakeCluster) Start(ctx context.Context, node int, seeds []int) error {
 		close(done)
 	}()
 	go c.join(serving, g, seeds)
-	return nil
+	return from, nil
 }
 
 func (c *fakeCluster) join(ctx context.Context, g *gossip.Node, seeds []int) {

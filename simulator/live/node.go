@@ -73,8 +73,8 @@ const firstLife = -1
 
 // begin gives the node a new life, because of an action.
 func (n *node) begin(ctx context.Context, action int) error {
-	from := time.Now()
-	if err := n.play.cluster.Start(ctx, n.index, n.seeds(action == firstLife)); err != nil {
+	from, err := n.play.cluster.Start(ctx, n.index, n.seeds(action == firstLife))
+	if err != nil {
 		return fmt.Errorf("start %s: %w", n.name(), err)
 	}
 	info, err := n.api().Info(ctx)

@@ -115,7 +115,7 @@ func (c *cluster) encrypt() error {
 const startPatience = 30 * time.Second
 
 // Start implements live.Cluster.
-func (c *cluster) Start(ctx context.Context, node int, seeds []int) error {
+func (c *cluster) Start(ctx context.Context, node int, seeds []int) (time.Time, error) {
 	a := c.nodes[node]
 	through := make([]string, len(seeds))
 	for i, seed := range seeds {
@@ -128,9 +128,10 @@ func (c *cluster) Start(ctx context.Context, node int, seeds []int) error {
 		variable("api.address")+"="+a.api,
 		variable("cluster.seeds")+"="+strings.Join(through, ","),
 	)
+	from := time.Now()
 	p, err := startProcess(c.thread, c.net.nodes[node], c.program, env)
 	if err != nil {
-		return err
+		return from, err
 	}
 	a.mu.Lock()
 	if a.process != nil {
@@ -139,9 +140,9 @@ func (c *cluster) Start(ctx context.Context, node int, seeds []int) error {
 	a.process = p
 	a.mu.Unlock()
 	if err := c.home.note(p.cmd.Process.Pid); err != nil {
-		return err
+		return from, err
 	}
-	return a.ready(ctx, p)
+	return from, a.ready(ctx, p)
 }
 
 // ready waits until the API answers.

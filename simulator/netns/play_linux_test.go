@@ -163,7 +163,7 @@ func TestSettingsReachTheAgents(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := c.Start(t.Context(), 1, []int{0}); err != nil {
+	if _, err := c.Start(t.Context(), 1, []int{0}); err != nil {
 		t.Fatal(err)
 	}
 	info, err := c.API(1).Info(t.Context())
