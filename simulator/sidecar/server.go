@@ -36,8 +36,8 @@ type ServerConfig struct {
 	Faults Table
 	// Capabilities tries what this kernel can do.
 	Capabilities func() []kernelfault.Capability
-	// Token is asked for with every request. Without one the server only
-	// listens on loopback addresses and unix sockets.
+	// Token is asked for with every request. Empty means that nobody is asked:
+	// for a unix socket that only its owner can open.
 	Token string
 	// Logger gets a line for each change and each failure.
 	Logger zerolog.Logger
