@@ -31,6 +31,20 @@ type Engine interface {
 	Play(ctx context.Context, sc *scenario.Scenario, seed uint64, passed func(time.Duration)) (*live.History, error)
 }
 
+// checkEngine says what keeps an engine from playing the experiment; nil stands
+// for the virtual engine.
+func checkEngine(on Engine, e *Experiment) error {
+	if on == nil {
+		return nil
+	}
+	for _, expected := range e.Scenario.Expect {
+		if l := expected.Load; l != nil && l.PacketsPerNodeSecond != nil && l.Only != scenario.UDP {
+			return fmt.Errorf("%s expects a bound of TCP packets, which the engine %s does not count: give the bound with only: udp", e.name, on.Name())
+		}
+	}
+	return on.Check(e.Scenario)
+}
+
 // engineName is how results call an engine.
 func engineName(e Engine) string {
 	if e == nil {
@@ -100,10 +114,8 @@ func CompareEngines(ctx context.Context, e *Experiment, engines []Engine, opts O
 		if slices.ContainsFunc(engines[:i], func(other Engine) bool { return engineName(other) == engineName(on) }) {
 			return nil, fmt.Errorf("the engine %s is named twice: what would be compared?", engineName(on))
 		}
-		if on != nil {
-			if err := on.Check(e.Scenario); err != nil {
-				return nil, err
-			}
+		if err := checkEngine(on, e); err != nil {
+			return nil, err
 		}
 	}
 	c := &result.Comparison{Version: result.Version, Arms: []result.Arm{}, Against: []oracle.Comparison{}}

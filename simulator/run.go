@@ -66,10 +66,8 @@ func Run(ctx context.Context, e *Experiment, opts Options) (*result.Result, erro
 	if seeds.Len() == 0 {
 		seeds = e.Scenario.Seeds
 	}
-	if opts.Engine != nil {
-		if err := opts.Engine.Check(e.Scenario); err != nil {
-			return nil, err
-		}
+	if err := checkEngine(opts.Engine, e); err != nil {
+		return nil, err
 	}
 	res, err := describe(e, seeds, opts)
 	if err != nil {

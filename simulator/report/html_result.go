@@ -51,11 +51,16 @@ func resultBanner(r *result.Result) *banner {
 	return b
 }
 
+// untested says that nothing was there to hold expectations against.
+func untested(r *result.Result) bool { return r.Partial && len(r.Runs) == 0 }
+
 func checksOf(r *result.Result) []check {
 	var list []check
 	for _, c := range r.Checks {
-		k := check{Holds: c.Holds, Expected: c.Expected, Text: c.Text}
-		if len(c.Seeds) > 0 {
+		k := check{Holds: c.Holds, Expected: c.Expected, Text: c.Text, Untested: untested(r)}
+		if k.Untested {
+			k.Text = "Not tested: no run was finished."
+		} else if len(c.Seeds) > 1 || len(r.Runs) > 1 && len(c.Seeds) > 0 {
 			k.Seeds = seedList(c.Seeds)
 		}
 		list = append(list, k)

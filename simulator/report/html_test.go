@@ -28,6 +28,7 @@ func pages(t testing.TB) map[string]func(io.Writer) error {
 		"hostile":         func(w io.Writer) error { return HTML(w, hostile(t)) },
 		"large":           func(w io.Writer) error { return HTML(w, large()) },
 		"comparison":      func(w io.Writer) error { return HTMLComparison(w, read[result.Comparison](t, "comparison")) },
+		"untested":        func(w io.Writer) error { return HTML(w, untestedRun(t)) },
 		"engines":         func(w io.Writer) error { return HTMLComparison(w, engines(t)) },
 		"sweep":           func(w io.Writer) error { return HTMLSweep(w, read[result.Sweep](t, "sweep")) },
 		"load":            func(w io.Writer) error { return HTMLLoadCurve(w, read[result.LoadCurve](t, "load")) },

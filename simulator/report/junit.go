@@ -120,6 +120,8 @@ func finishedCase(r *result.Result) junitCase {
 func checkCase(r *result.Result, o *oracle.Outcome) junitCase {
 	c := junitCase{Name: o.Expected}
 	switch {
+	case untested(r):
+		c.Skipped = &junitMessage{Message: "not tested: no run was finished"}
 	case !o.Holds:
 		text := o.Text
 		if len(o.Seeds) > 0 {

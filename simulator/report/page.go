@@ -101,7 +101,7 @@ type part struct {
 
 // check is an expectation.
 type check struct {
-	Holds                 bool
+	Holds, Untested       bool
 	Expected, Text, Seeds string
 }
 

@@ -212,17 +212,20 @@ func (s *sheet) verdict(r *result.Result) {
 }
 
 func (s *sheet) checks(r *result.Result) {
-	for _, c := range r.Checks {
+	for _, c := range checksOf(r) {
 		mark, style := "✓", styleGood
-		if !c.Holds {
+		switch {
+		case c.Untested:
+			mark, style = "·", styleDim
+		case !c.Holds:
 			mark, style = "✗", styleBad
 		}
 		var lines sheet
 		lines.words(4, nil, c.Expected)
 		s.line("  ", s.paint(style, mark), " ", strings.TrimSpace(lines.String()))
 		text := c.Text
-		if len(c.Seeds) > 0 {
-			text += " (" + seedList(c.Seeds) + ")"
+		if c.Seeds != "" {
+			text += " (" + c.Seeds + ")"
 		}
 		s.words(4, &styleDim, text)
 	}

@@ -28,6 +28,7 @@ func reports(t testing.TB, opts Options) map[string]func(io.Writer) error {
 		"empty":           func(w io.Writer) error { return Terminal(w, empty(), opts) },
 		"hostile":         func(w io.Writer) error { return Terminal(w, hostile(t), opts) },
 		"comparison":      func(w io.Writer) error { return TerminalComparison(w, read[result.Comparison](t, "comparison"), opts) },
+		"untested":        func(w io.Writer) error { return Terminal(w, untestedRun(t), opts) },
 		"engines":         func(w io.Writer) error { return TerminalComparison(w, engines(t), opts) },
 		"sweep":           func(w io.Writer) error { return TerminalSweep(w, read[result.Sweep](t, "sweep"), opts) },
 		"load":            func(w io.Writer) error { return TerminalLoadCurve(w, read[result.LoadCurve](t, "load"), opts) },
