@@ -81,11 +81,16 @@ func newClient(c *cli.Context) (*httpapi.Client, error) {
 	return apis[0], nil
 }
 
-// addresses lists the agents to ask, at least one.
+// addresses lists the agents to ask, at least one. Commas separate them, but the
+// path of a unix socket may hold one.
 func addresses(c *cli.Context) []string {
 	var all []string
 	for _, list := range c.StringSlice(flagAddress) {
-		all = append(all, strings.Split(list, ",")...)
+		if strings.HasPrefix(list, "unix:") {
+			all = append(all, list)
+		} else {
+			all = append(all, strings.Split(list, ",")...)
+		}
 	}
 	return all
 }
