@@ -166,6 +166,9 @@ func (d delegate) NotifyMsg(b []byte) {
 			d.n.inbox.offer(membership.Testified{Subject: msg.Subject, Incarnation: msg.Incarnation, Witness: w,
 				Age: time.Duration(msg.Age) * ageUnit})
 		}
+		for _, h := range msg.Hearers {
+			d.n.inbox.offer(membership.Heard{Subject: msg.Subject, By: h, Incarnation: msg.Incarnation})
+		}
 		return
 	}
 	d.n.user.refused.Add(1)

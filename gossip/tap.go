@@ -28,6 +28,7 @@ type tap struct {
 	mu        sync.Mutex
 	probes    [maxProbesInFlight]probe // guarded by mu; a ring of the pings sent last
 	nextProbe int                      // guarded by mu
+	suspects  listener                 // synchronizes itself
 }
 
 // probe is a ping that this node has sent.
@@ -115,6 +116,13 @@ func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
 	err := t.peeker.Peek(p.Buf, func(s wire.Seen) { t.see(s, membership.SourceInbound) })
 	if errors.Is(err, wire.ErrUnsafe) {
 		return nil
+	}
+	if err == nil && t.node.running.Load() {
+		// A node that reads late itself may get what was sent before a crash. One probe that fails
+		// through somebody else's fault costs a unit of health, and is no reason to be silent.
+		if name := t.suspects.heard(p.From); name != "" && t.node.engine.GetHealthScore() <= maxHearerHealth {
+			t.node.inbox.offer(membership.Heard{Subject: name})
+		}
 	}
 	return p
 }

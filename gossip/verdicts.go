@@ -53,6 +53,9 @@ func (n *Node) carryOut(effect membership.Effect) {
 	switch e := effect.(type) {
 	case membership.Changed:
 		n.events.append(e.Change)
+		if n.cfg.Detector == DetectorVerdicts {
+			n.tap.suspects.note(e.Change.Member)
+		}
 	case membership.Probe:
 		n.beginLook(e)
 	case membership.Testify:
@@ -177,13 +180,18 @@ func newTestimonyQueue(retransmitMult int, nodes func() int) *testimonyQueue {
 
 // queue takes the testimonies, the newest of them if not all fit into half a packet.
 func (q *testimonyQueue) queue(t membership.Testify, packetSize int) {
-	room, from := packetSize/2, len(t.Witnesses)
+	hearers, room := 0, packetSize/4
+	for hearers < len(t.Hearers) && room >= len(t.Hearers[hearers]) {
+		room -= len(t.Hearers[hearers]) + 3
+		hearers++
+	}
+	room, from := room+packetSize/4, len(t.Witnesses)
 	for from > 0 && room >= len(t.Witnesses[from-1]) {
 		from--
 		room -= len(t.Witnesses[from]) + 3
 	}
 	buf, err := wire.Encode(&wire.Testimony{Subject: t.Subject, Incarnation: t.Incarnation,
-		Age: uint16(min(t.Age/ageUnit, math.MaxUint16)), Witnesses: t.Witnesses[from:]})
+		Age: uint16(min(t.Age/ageUnit, math.MaxUint16)), Witnesses: t.Witnesses[from:], Hearers: t.Hearers[:hearers]})
 	if err != nil {
 		return // names in the core are short enough
 	}

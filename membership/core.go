@@ -78,6 +78,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.testified(in)
 	case Probed:
 		c.probed(in)
+	case Heard:
+		c.heardFrom(in)
 	case Health:
 		c.health = in.Score
 	case Tick:

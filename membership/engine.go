@@ -57,7 +57,7 @@ func (c *Core) joined(in Joined) {
 func (c *Core) spared(r *row, f fact) {
 	f.inc = max(f.inc, r.fact.inc+1)
 	c.tally.Spared++
-	if r.stall > 0 {
+	if r.stall > 0 || c.slow(r) {
 		c.stalled(r, r.suspicion.since)
 	}
 	c.put(r, f)

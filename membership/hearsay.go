@@ -108,7 +108,7 @@ func (c *Core) heardAlive(r *row, inc uint32, via Source) {
 			r.heard = max(r.heard, inc) // the engine has given it up: only it can take it back
 			return
 		}
-		if before.state == Suspect && r.stall > 0 {
+		if before.state == Suspect && (r.stall > 0 || c.slow(r)) {
 			c.stalled(r, r.suspicion.since)
 		}
 		f := *before

@@ -124,6 +124,15 @@ type Probed struct {
 	Last             bool // of the Probe
 }
 
+// Heard says that a packet of an accused member arrived: at this node, for the tap has seen it, or at
+// another, which says so along with testimonies. A verdict then waits as long as the engine would. Without
+// Config.Verdicts, and about members that are no suspects, it is ignored.
+type Heard struct {
+	Subject     string
+	By          string // where it arrived; empty = here
+	Incarnation uint32 // of the accusation, when another node says so
+}
+
 // Health is the engine's score of this node's own health (memberlist's GetHealthScore):
 // 0 is good, every unit makes the node probe that much more slowly.
 type Health struct{ Score int }
@@ -142,6 +151,7 @@ func (Record) input()       {}
 func (Conflict) input()     {}
 func (Testified) input()    {}
 func (Probed) input()       {}
+func (Heard) input()        {}
 func (Health) input()       {}
 func (Tick) input()         {}
 
@@ -170,6 +180,7 @@ type Testify struct {
 	Incarnation uint32
 	Witnesses   []string      // in order of arrival, at most 16; the owner's to keep
 	Age         time.Duration // how long ago the subject was first accused
+	Hearers     []string      // where packets of it still arrive, in order of arrival, at most 4; the owner's to keep
 }
 
 // Refute asks the owner to let the engine refute that this node was accused at that incarnation,

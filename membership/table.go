@@ -39,6 +39,7 @@ type suspicion struct {
 	// With verdicts only:
 	heard       time.Duration // the first accusation at inc as it was heard here
 	testimonies []testimony   // at most maxTestimonies, of different witnesses, in order of arrival
+	hearers     []string      // at most maxHearers members where packets of it still arrive, in order of arrival
 	next        time.Duration // when to look at it anew
 	lookedAt    time.Duration // when this node began its last look, if looks > 0
 	looks       int

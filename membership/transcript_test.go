@@ -26,6 +26,7 @@ var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 //	accuse NAME inc=N by=NAME [via=inbound|outbound]
 //	testify NAME inc=N by=NAME [age=D]
 //	probed NAME inc=N [last] [answered] [controls=ANSWERED/ASKED]
+//	heard NAME [inc=N by=NAME]
 //	refute|failed|left NAME [inc=N]
 //	force NAME [inc=N by=NAME] [prune]
 //	record NAME state=failed|left [inc=N age=D addr= tags= by=NAME] [forced] [pruned]
@@ -303,6 +304,8 @@ func (a *arguments) input(cmd string) Input {
 			}
 		}
 		return in
+	case "heard":
+		return Heard{Subject: a.name, Incarnation: a.inc(), By: a.text("by", "")}
 	case "refute":
 		return Refuted{Subject: a.name, Incarnation: a.inc()}
 	case "failed":
@@ -353,7 +356,8 @@ func formatEffects(effects []Effect) string {
 				map[bool]string{true: " for the last time"}[e.Last])
 			continue
 		case Testify:
-			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s\n", e.Subject, e.Incarnation, e.Age, all(e.Witnesses))
+			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s%s\n", e.Subject, e.Incarnation, e.Age, all(e.Witnesses),
+				map[bool]string{true: fmt.Sprintf("; heard by %s", all(e.Hearers))}[len(e.Hearers) > 0])
 			continue
 		case Refute:
 			fmt.Fprintf(&out, "refute inc=%d, said by %s\n", e.Incarnation, e.Witness)

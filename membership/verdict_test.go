@@ -193,6 +193,9 @@ func drawVerdictInput(t *rapid.T, asked *[]Probe) Input {
 		return Probed{Subject: name, Incarnation: inc, Answered: rapid.IntRange(0, 5).Draw(t, "answered") == 0,
 			Last: rapid.Bool().Draw(t, "last"), ControlsAsked: 2, ControlsAnswered: rapid.IntRange(0, 2).Draw(t, "controls")}
 	case 11:
+		if rapid.Bool().Draw(t, "heard") {
+			return Heard{Subject: name, Incarnation: inc, By: rapid.SampledFrom([]string{"", by}).Draw(t, "where")}
+		}
 		return Refuted{Subject: name, Incarnation: inc}
 	case 12:
 		return EngineFailed{Name: name, Incarnation: inc}

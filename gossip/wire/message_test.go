@@ -72,6 +72,8 @@ func genMessage() *rapid.Generator[Message] {
 			Age:         rapid.Uint16().Draw(t, "age"),
 			Witnesses: rapid.SliceOfN(rapid.Map(genName(0), func(name string) string { return "w" + name }),
 				1, MaxWitnesses).Draw(t, "witnesses"),
+			Hearers: rapid.SliceOfN(rapid.Map(genName(0), func(name string) string { return "h" + name }),
+				0, MaxWitnesses).Draw(t, "hearers"),
 		}
 	})
 	return rapid.OneOf(forcedOut, stateSync, testimony)
@@ -111,7 +113,8 @@ func TestMessageBytes(t *testing.T) {
 			State: StateLeft, AgeMillis: 1000, Meta: []byte{1, 2}, ForcedOut: true}}},
 			"\xb7\x01\x02\x81\xa1n\x01" +
 				"\x88\xa1a\xa4\x0a\x00\x00\x01\xa1f\xc3\xa1i\x01\xa1m\xa2\x01\x02\xa1n\xa2n1\xa1o\xcd\x1f\x0a\xa1s\x04\xa1t\xcd\x03\xe8"},
-		{&Testimony{Subject: "n1", Incarnation: 7, Age: 50, Witnesses: []string{"n2", "n3"}}, "\xb7\x01\x03\x94\xa2n1\x07\x32\x92\xa2n2\xa2n3"},
+		{&Testimony{Subject: "n1", Incarnation: 7, Age: 50, Witnesses: []string{"n2", "n3"}}, "\xb7\x01\x03\x95\xa2n1\x07\x32\x92\xa2n2\xa2n3\xc0"},
+		{&Testimony{Subject: "n1", Witnesses: []string{"n2"}, Hearers: []string{"n3"}}, "\xb7\x01\x03\x95\xa2n1\x00\x00\x91\xa2n2\x91\xa2n3"},
 	}
 	for _, tt := range tests {
 		got, err := Encode(tt.m)
@@ -160,6 +163,8 @@ func TestEncodeRefuses(t *testing.T) {
 		{"many witnesses", &Testimony{Subject: "n1", Witnesses: make([]string, 17)}, ErrInvalid, "17 witnesses"},
 		{"nameless witness", &Testimony{Subject: "n1", Witnesses: []string{"n2", ""}}, ErrInvalid, "witness has 0 bytes"},
 		{"long witness", &Testimony{Subject: "n1", Witnesses: []string{strings.Repeat("n", 513)}}, ErrInvalid, "513 bytes"},
+		{"many hearers", &Testimony{Subject: "n1", Witnesses: []string{"n2"}, Hearers: make([]string, 17)}, ErrInvalid, "17 hearers"},
+		{"nameless hearer", &Testimony{Subject: "n1", Witnesses: []string{"n2"}, Hearers: []string{""}}, ErrInvalid, "hearer has 0 bytes"},
 		{"against oneself", &Testimony{Subject: "n1", Witnesses: []string{"n1"}}, ErrInvalid, "is the subject"},
 		{"long witnesses", &Testimony{Subject: "n1", Witnesses: slices.Repeat([]string{strings.Repeat("n", 512)}, 4)}, ErrTooLarge, "2048"},
 		{"large", &StateSync{Records: repeat(fat, 2000)}, ErrTooLarge, "1048576"},
@@ -263,7 +268,18 @@ func TestDecodeRefuses(t *testing.T) {
 
 // So is one that a later release adds to a testimony.
 func TestDecodeSkipsMoreOfATestimony(t *testing.T) {
-	got, err := Decode([]byte("\xb7\x01\x03\x96\xa2n1\x07\x32\x91\xa2n2\x92\x01\x02\xa1x"))
+	got, err := Decode([]byte("\xb7\x01\x03\x97\xa2n1\x07\x32\x91\xa2n2\xc0\x92\x01\x02\xa1x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&Testimony{Subject: "n1", Incarnation: 7, Age: 50, Witnesses: []string{"n2"}}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A release that knew no hearers sent none.
+func TestDecodeTestimonyWithoutHearers(t *testing.T) {
+	got, err := Decode([]byte("\xb7\x01\x03\x94\xa2n1\x07\x32\x91\xa2n2"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ type Testimony struct {
 	Incarnation uint32   // of the subject
 	Age         uint16   // how long ago the subject was first accused, in hundredths of a second; what is longer is cut off
 	Witnesses   []string // 1 to MaxWitnesses, of 1 to MaxName bytes each, none of them the subject
+	Hearers     []string // where packets of the subject still arrive; at most MaxWitnesses names of 1 to MaxName bytes; older versions neither send nor read it
 }
 
 // testimonyBody is a Testimony as it is encoded, in this order.
@@ -29,19 +30,20 @@ type testimonyBody struct {
 	Incarnation uint32
 	Age         uint16
 	Witnesses   []string
+	Hearers     []string
 }
 
 func (*Testimony) kind() byte { return typeTestimony }
 func (*Testimony) limit() int { return MaxBroadcast }
 
 func (t *Testimony) encode(enc *codec.Encoder) error {
-	return enc.Encode(&testimonyBody{Subject: t.Subject, Incarnation: t.Incarnation, Age: t.Age, Witnesses: t.Witnesses})
+	return enc.Encode(&testimonyBody{Subject: t.Subject, Incarnation: t.Incarnation, Age: t.Age, Witnesses: t.Witnesses, Hearers: t.Hearers})
 }
 
 func (t *Testimony) decode(dec *codec.Decoder) error {
 	var body testimonyBody
 	err := dec.Decode(&body)
-	*t = Testimony{Subject: body.Subject, Incarnation: body.Incarnation, Age: body.Age, Witnesses: body.Witnesses}
+	*t = Testimony{Subject: body.Subject, Incarnation: body.Incarnation, Age: body.Age, Witnesses: body.Witnesses, Hearers: body.Hearers}
 	return err
 }
 
@@ -51,6 +53,14 @@ func (t *Testimony) validate() error {
 	}
 	if len(t.Witnesses) == 0 || len(t.Witnesses) > MaxWitnesses {
 		return fmt.Errorf("%w: %d witnesses, must be 1 to %d", ErrInvalid, len(t.Witnesses), MaxWitnesses)
+	}
+	if len(t.Hearers) > MaxWitnesses {
+		return fmt.Errorf("%w: %d hearers, must be at most %d", ErrInvalid, len(t.Hearers), MaxWitnesses)
+	}
+	for _, h := range t.Hearers {
+		if len(h) == 0 || len(h) > MaxName {
+			return fmt.Errorf("%w: a hearer has %d bytes, must be 1 to %d", ErrInvalid, len(h), MaxName)
+		}
 	}
 	for _, w := range t.Witnesses {
 		switch {
