@@ -130,7 +130,9 @@ func (c *fakeCluster) join(ctx context.Context, g *gossip.Node, seeds []int) {
 		if _, err := g.Join(ctx, through); err == nil {
 			return
 		}
-		time.Sleep(10 * time.Millisecond) // between two attempts
+		if sleepUntil(ctx, time.Now().Add(10*time.Millisecond)) != nil {
+			return
+		}
 	}
 }
 
