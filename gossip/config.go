@@ -102,6 +102,9 @@ type Config struct {
 	// Shorter finds crashes sooner, and declares members failed that pause for
 	// little longer.
 	VerdictPatience time.Duration
+	// VerdictSilence is how long nobody must have heard of a member before a verdict, counted from
+	// its last packet that arrived anywhere. Longer forgives longer pauses; shorter than ProbeInterval means little.
+	VerdictSilence time.Duration
 	// VerdictPatienceMax bounds the patience with a member that came back after a
 	// verdict: for the next 10 minutes or so it is twice the silence from which
 	// the member came back. Longer silences do not count. Higher lets members be
@@ -133,11 +136,24 @@ type Config struct {
 	// dropped.
 	QueueDepth int
 
+	// SyncDigest adds a digest of the view to each ack (11 bytes or so). Nodes whose
+	// views differ for good then exchange their whole state within seconds.
+	// Members without it, and plain memberlist, take no part and no harm.
+	SyncDigest bool
 	// SyncInterval is the time between two full exchanges of state with a
-	// random member (push/pull), stretched by log2(N) above 32 members. They
-	// repair what gossip has lost; each costs the whole table twice. 0 turns
-	// them off.
+	// random member (push/pull). They repair what gossip has lost; each costs
+	// the whole table twice. With SyncDigest they are a safety net: one comes
+	// when there was none for so long, stretched by N/32 above 32 members, so that its
+	// cost does not grow with the cluster. Without, they are all that repairs:
+	// set it to 30 s or so; the engine stretches it by log2(N/32). 0 turns them off.
 	SyncInterval time.Duration
+	// HealInterval is the time in which the nodes that see each other make one
+	// attempt together to reach a failed member or a seed again: each node of n
+	// tries with probability 1/n in each interval. It is the mean time until a
+	// partition that has ended is noticed. Shorter heals sooner; an attempt that
+	// meets nobody costs one packet, whatever the size of the cluster. 0 turns
+	// healing off, and a split cluster stays split until somebody joins its sides.
+	HealInterval time.Duration
 	// StreamTimeout bounds the dial of a TCP stream and its whole exchange.
 	StreamTimeout time.Duration
 	// MaxStreams bounds the TCP streams that others may have open here.
@@ -176,6 +192,8 @@ type Config struct {
 	// Logger gets this node's lines and the engine's. The zero value is
 	// silent.
 	Logger zerolog.Logger
+	// Resolver looks names of seeds up. Nil: net.DefaultResolver.
+	Resolver Resolver
 	// Transport replaces the UDP and TCP sockets, for the simulator and for
 	// tests; Bind and Port are then not opened.
 	Transport memberlist.Transport
@@ -198,11 +216,12 @@ func LAN() Config {
 		AwarenessMax:            8,
 		SuspicionMult:           4,
 		SuspicionMaxTimeoutMult: 6,
-		Detector:                DetectorMemberlist,
+		Detector:                DetectorVerdicts,
 		VerdictWitnesses:        8,
 		VerdictQuorum:           5,
 		VerdictControls:         3,
 		VerdictPatience:         1200 * time.Millisecond,
+		VerdictSilence:          3 * time.Second,
 		VerdictPatienceMax:      time.Minute,
 		GossipInterval:          200 * time.Millisecond,
 		GossipNodes:             3,
@@ -210,7 +229,9 @@ func LAN() Config {
 		RetransmitMult:          4,
 		PacketSize:              1400,
 		QueueDepth:              1024,
-		SyncInterval:            30 * time.Second,
+		SyncDigest:              true,
+		SyncInterval:            10 * time.Minute,
+		HealInterval:            time.Second,
 		StreamTimeout:           10 * time.Second,
 		MaxStreams:              256,
 		MaxMembers:              16384,
@@ -230,10 +251,11 @@ func WAN() Config {
 	c.ProbeTimeout = 3 * time.Second
 	c.SuspicionMult = 6
 	c.VerdictPatience = 6 * time.Second
+	c.VerdictSilence = 15 * time.Second
 	c.GossipInterval = 500 * time.Millisecond
 	c.GossipNodes = 4
 	c.GossipToTheDead = 60 * time.Second
-	c.SyncInterval = 60 * time.Second
+	c.HealInterval = 3 * time.Second
 	c.StreamTimeout = 30 * time.Second
 	return c
 }
@@ -250,7 +272,6 @@ func Local() Config {
 	c.GossipInterval = 100 * time.Millisecond
 	c.GossipToTheDead = 15 * time.Second
 	c.RetransmitMult = 2
-	c.SyncInterval = 15 * time.Second
 	c.StreamTimeout = time.Second
 	return c
 }

@@ -87,24 +87,31 @@ func peerAddr(m *memberlist.Node) netip.AddrPort {
 	return netip.AddrPortFrom(ip.Unmap(), m.Port)
 }
 
-// peerTags are the member's tags; a plain memberlist node has none.
-func peerTags(m *memberlist.Node) map[string]string {
-	tags, err := wire.DecodeTags(m.Meta)
+// peerMeta are the member's tags and what tells its process from an earlier one; a plain memberlist node has neither.
+func peerMeta(m *memberlist.Node) (tags map[string]string, life uint32) {
+	tags, life, err := wire.DecodeMeta(m.Meta)
 	if err != nil {
-		return nil
+		return nil, 0
 	}
-	return tags
+	return tags, life
 }
 
 // NotifyJoin reports a member that the engine holds alive from now on.
 func (d delegate) NotifyJoin(m *memberlist.Node) {
-	d.n.roster.joined(m.Name, peerAddr(m))
-	d.n.inbox.put(membership.Joined{Name: m.Name, Addr: peerAddr(m), Tags: peerTags(m)})
+	if failed := d.n.roster.joined(m.Name, peerAddr(m)); !failed.IsZero() {
+		d.n.returned(failed)
+	}
+	if m.Name != d.n.cfg.Name {
+		d.n.book.put(m.Name, peerAddr(m))
+	}
+	tags, life := peerMeta(m)
+	d.n.inbox.put(membership.Joined{Name: m.Name, Addr: peerAddr(m), Tags: tags, Life: life})
 }
 
 // NotifyUpdate reports changed tags.
 func (d delegate) NotifyUpdate(m *memberlist.Node) {
-	d.n.inbox.put(membership.Updated{Name: m.Name, Addr: peerAddr(m), Tags: peerTags(m)})
+	tags, life := peerMeta(m)
+	d.n.inbox.put(membership.Updated{Name: m.Name, Addr: peerAddr(m), Tags: tags, Life: life})
 }
 
 // NotifyLeave reports that the engine gave the member up, for one of three
@@ -112,6 +119,8 @@ func (d delegate) NotifyUpdate(m *memberlist.Node) {
 // or a full exchange of state. The tap has seen the first, and the suspicion
 // before the second.
 func (d delegate) NotifyLeave(m *memberlist.Node) {
+	d.n.book.remove(m.Name)
+	d.n.digests.gone(m)
 	why, incarnation := d.n.roster.gone(m.Name, time.Now())
 	if why == membership.Failed && m.Name != d.n.cfg.Name {
 		d.n.inbox.put(membership.EngineFailed{Name: m.Name, Incarnation: incarnation})
@@ -134,6 +143,9 @@ func (d delegate) NotifyMerge(peers []*memberlist.Node) error {
 		held := p.State == memberlist.StateAlive || p.State == memberlist.StateSuspect
 		if p.Name == d.n.cfg.Name && held && peerAddr(p) != own {
 			return fmt.Errorf("%w: %q is the node at %s; give this node (%s) another name", ErrNameConflict, p.Name, peerAddr(p), own)
+		}
+		if held && d.n.roster.disputed(p.Name, 0) {
+			d.n.dispute(p.Name)
 		}
 	}
 	return nil
@@ -169,18 +181,18 @@ func (d delegate) NotifyMsg(b []byte) {
 		for _, h := range msg.Hearers {
 			d.n.inbox.offer(membership.Heard{Subject: msg.Subject, By: h, Incarnation: msg.Incarnation})
 		}
+		if msg.Before > 0 {
+			d.n.inbox.offer(membership.HeardBefore{Subject: msg.Subject, Incarnation: msg.Incarnation,
+				Before: time.Duration(msg.Before-1) * ageUnit})
+		}
 		return
 	}
 	d.n.user.refused.Add(1)
 }
 
-// GetBroadcasts hands out our messages that wait to be gossiped, orders first.
+// GetBroadcasts hands out our messages that wait to be gossiped.
 func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	messages := d.n.user.queue.GetBroadcasts(overhead, limit)
-	for _, m := range messages {
-		limit -= overhead + len(m)
-	}
-	return append(messages, d.n.testimonies.GetBroadcasts(overhead, limit)...)
+	return d.n.userBroadcasts(overhead, limit)
 }
 
 // LocalState carries what the engine does not: failed and left members, which
@@ -211,6 +223,7 @@ func (d delegate) LocalState(bool) []byte {
 
 // MergeRemoteState takes in another node's memory.
 func (d delegate) MergeRemoteState(buf []byte, _ bool) {
+	d.n.digests.exchanged()
 	msg, err := wire.Decode(buf)
 	if err != nil {
 		d.n.user.refused.Add(1)
@@ -233,15 +246,22 @@ func (d delegate) MergeRemoteState(buf []byte, _ bool) {
 	}
 }
 
-// AckPayload adds nothing to acks.
-func (d delegate) AckPayload() []byte { return nil }
+// AckPayload tells the digest of this node's view with each ack.
+func (d delegate) AckPayload() []byte {
+	if d.n.digests.node == nil {
+		return nil
+	}
+	return d.n.digests.own.Load().payload
+}
 
 // NotifyPingComplete measures a member, and this node's own health with it. The
 // score counts only when somebody answers: one that rises while nobody does says
 // more about them than about this node, and nothing would lower it again.
-func (d delegate) NotifyPingComplete(m *memberlist.Node, rtt time.Duration, _ []byte) {
+// The digest that came with the ack is compared.
+func (d delegate) NotifyPingComplete(m *memberlist.Node, rtt time.Duration, payload []byte) {
 	d.n.roster.answered(m.Name, rtt)
 	d.n.noteHealth()
+	d.n.digests.compare(m.Name, peerAddr(m), payload)
 }
 
 // noteHealth tells the core when the engine's score of its own health changed.

@@ -32,7 +32,11 @@ func (n *Node) engineConfig(tr memberlist.Transport) *memberlist.Config {
 	mc.UDPBufferSize = c.PacketSize
 	mc.EnableCompression = c.Compression
 	mc.HandoffQueueDepth = c.QueueDepth
-	mc.PushPullInterval = c.SyncInterval
+	if !c.SyncDigest { // else digests say when an exchange is needed, and keep the interval as a safety net
+		mc.PushPullInterval = c.SyncInterval
+	} else {
+		mc.PushPullInterval = 0
+	}
 	mc.TCPTimeout = c.StreamTimeout
 	mc.DeadNodeReclaimTime = max(c.ReclaimAfter, 1) // 0 means never to memberlist
 

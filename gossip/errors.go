@@ -19,6 +19,8 @@ var (
 	ErrPrimaryKey = errors.New("the primary key cannot be removed")
 	// ErrKeyringFull: the keyring holds as many keys as it may; remove one first.
 	ErrKeyringFull = errors.New("the keyring is full")
+	// ErrNoDigest: the node neither tells nor compares digests.
+	ErrNoDigest = errors.New("digests are turned off")
 	// ErrNoKeyring: the node runs without encryption.
 	ErrNoKeyring = errors.New("encryption is not enabled")
 )

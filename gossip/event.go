@@ -165,6 +165,10 @@ type Info struct {
 	// PendingBroadcasts are messages of our own that wait to be gossiped.
 	PendingBroadcasts int
 	ViewVersion       uint64
+	// Digest is that of the node's view, nil with sync.digest off. LastAgreed and LastDiffered are when a
+	// peer told one that is the same, or another; zero when none has.
+	Digest                   *membership.Digest
+	LastAgreed, LastDiffered time.Time
 }
 
 // SeedError says why one seed could not be joined through.

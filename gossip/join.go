@@ -5,39 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/netip"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
-
-// SplitSeed reads a seed: "host", "host:port", an IPv4 or IPv6 address with or
-// without port, the latter in brackets when a port follows. Without a port it
-// is defaultPort.
-func SplitSeed(seed string, defaultPort int) (host string, port int, err error) {
-	host, port = strings.TrimSpace(seed), defaultPort
-	if ip, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return ip.String(), port, nil
-	}
-	if strings.Contains(host, ":") {
-		var text string
-		if host, text, err = net.SplitHostPort(host); err != nil {
-			return "", 0, fmt.Errorf("%q is not host, host:port or [IPv6]:port", seed)
-		}
-		n, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || n == 0 {
-			return "", 0, fmt.Errorf("%q has no port from 1 to 65535", seed)
-		}
-		port = int(n)
-	}
-	if host == "" || strings.ContainsAny(host, " /\t\r\n@[]") {
-		return "", 0, fmt.Errorf("%q is not host, host:port or [IPv6]:port", seed)
-	}
-	return host, port, nil
-}
 
 // maxDials bounds the seeds that are tried at the same time.
 const maxDials = 16
@@ -48,6 +20,9 @@ const maxDials = 16
 // of its cluster, which is no error. When none answered, the error joins one
 // *SeedError each. Canceling ctx returns early; exchanges under way then end on
 // their own within StreamTimeout.
+//
+// After a success the seeds are remembered: the node returns to them when members are
+// failed (see Config.HealInterval). A seed that has too much to do is asked again, quietly.
 func (n *Node) Join(ctx context.Context, seeds []string) (JoinResult, error) {
 	if err := n.begin(); err != nil {
 		return JoinResult{}, err
@@ -68,6 +43,7 @@ func (n *Node) Join(ctx context.Context, seeds []string) (JoinResult, error) {
 		return result, fmt.Errorf("joining was given up: %w", context.Cause(ctx))
 	}
 	if len(result.Joined) > 0 || self && len(result.Failed) == 0 {
+		n.addSeeds(seeds)
 		return result, nil
 	}
 	errs := make([]error, len(result.Failed))
@@ -114,73 +90,6 @@ func (n *Node) resolveSeeds(ctx context.Context, seeds []string) (targets []*See
 	return targets, result, self
 }
 
-func (n *Node) resolve(ctx context.Context, seed string) ([]netip.AddrPort, error) {
-	host, port, err := SplitSeed(seed, n.defaultPort())
-	if err != nil {
-		return nil, err
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), uint16(port))}, nil
-	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, fmt.Errorf("the name %q cannot be resolved: %w", host, err)
-	}
-	if n.sockets != nil && n.cfg.Bind != "::" {
-		if ips = sameFamily(ips, n.advertise.Addr()); len(ips) == 0 {
-			return nil, fmt.Errorf("the name %q has no address of the family of this node's own (%v)", host, n.advertise.Addr())
-		}
-	}
-	addrs := make([]netip.AddrPort, len(ips))
-	for i, ip := range ips {
-		addrs[i] = netip.AddrPortFrom(ip.Unmap(), uint16(port))
-	}
-	return addrs, nil
-}
-
-// sameFamily returns those of ips that a node bound to own's family can send
-// to. A name such as localhost mostly has addresses of both.
-func sameFamily(ips []netip.Addr, own netip.Addr) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(ips), func(ip netip.Addr) bool { return ip.Unmap().Is4() != own.Is4() })
-}
-
-// defaultPort is the port of a seed that names none: this node's own unless
-// that one was picked at random, since the nodes of a cluster mostly share it.
-func (n *Node) defaultPort() int {
-	if n.advertise.Port() != 0 && n.fixedPort {
-		return int(n.advertise.Port())
-	}
-	return DefaultPort
-}
-
-// isSelf recognises this node's own address, also by loopback or any other
-// address of the host when the node listens on all of them.
-func (n *Node) isSelf(addr netip.AddrPort) bool {
-	if addr == n.advertise {
-		return true
-	}
-	if n.sockets == nil || int(addr.Port()) != n.sockets.Port() {
-		return false
-	}
-	bound, err := netip.ParseAddr(n.cfg.Bind)
-	if err != nil || !bound.IsUnspecified() {
-		return err == nil && bound.Unmap() == addr.Addr()
-	}
-	if addr.Addr().IsLoopback() {
-		return true
-	}
-	local, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range local {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr.Addr() {
-			return true
-		}
-	}
-	return false
-}
-
 // tryTargets exchanges state with all addresses and returns the outcomes that
 // are known when all have answered, when ctx ends, or a probe's time after the
 // first success: a dead seed must not hold up a node that has joined.
@@ -193,9 +102,7 @@ func (n *Node) tryTargets(ctx context.Context, targets []*SeedError) []*SeedErro
 			defer n.ops.Done()
 			select {
 			case slots <- struct{}{}:
-				if _, err := n.engine.Join([]string{t.Addr}); err != nil {
-					t.Err = joinError(err)
-				}
+				t.Err = n.joinPatiently(ctx, t.Addr)
 				<-slots
 			case <-ctx.Done():
 				t.Err = context.Cause(ctx)
@@ -219,6 +126,49 @@ func (n *Node) tryTargets(ctx context.Context, targets []*SeedError) []*SeedErro
 		}
 	}
 	return known
+}
+
+// A seed that many nodes join through at the same moment serves 128 of them and
+// closes the streams of the others, or lets them wait for too long.
+const (
+	crowdedTries = 5
+	crowdedWait  = 250 * time.Millisecond // before the second try; it doubles
+)
+
+// joinPatiently exchanges state with one address. When that seems to have too
+// much to do, it is asked again after a while, four times at most, and nobody is
+// told.
+func (n *Node) joinPatiently(ctx context.Context, addr string) error {
+	wait := crowdedWait
+	for try := 1; ; try++ {
+		_, err := n.engine.Join([]string{addr})
+		if err == nil {
+			return nil
+		}
+		if try == crowdedTries || !crowded(err) {
+			return joinError(err)
+		}
+		select {
+		case <-time.After(wait/2 + rand.N(wait)):
+		case <-ctx.Done():
+			return joinError(err)
+		case <-n.ctx.Done():
+			return joinError(err)
+		}
+		wait *= 2
+	}
+}
+
+// crowded says whether an exchange may have failed because the other side had
+// too many: it accepted the stream and then closed it, or was too slow.
+func crowded(err error) bool {
+	text := err.Error()
+	for _, sign := range []string{"EOF", "connection reset", "broken pipe"} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return strings.Contains(text, "i/o timeout") && !strings.Contains(text, "dial ")
 }
 
 // joinError makes the engine's error readable and, where it can be told, typed.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -27,29 +28,35 @@ import (
 // return is the caller's, and none of them calls the caller back.
 //
 // One goroutine per node drains the queue of what the engine and the tap have
-// seen into the membership core, and another writes changes to the log;
+// seen into the membership core, one heals, and another writes changes to the log;
 // everything else runs in the engine's goroutines or the caller's.
 type Node struct {
-	cfg     Config
-	log     zerolog.Logger
-	engine  *memberlist.Memberlist
-	tap     *tap
-	sockets *transport.Transport // nil with a Transport of the caller's
-	running atomic.Bool          // set once engine is; delegates may run before
-	bind    string
+	cfg       Config
+	log       zerolog.Logger
+	engine    *memberlist.Memberlist
+	tap       *tap
+	sockets   *transport.Transport // nil with a Transport of the caller's
+	transport memberlist.Transport // sockets, or the caller's
+	running   atomic.Bool          // set once engine is; delegates may run before
+	bind      string
 	// fixedPort tells that the port was chosen by the operator.
 	fixedPort bool
 	// advertise is the address under which the others know this node.
 	advertise netip.AddrPort
 	epoch     string
+	life      uint32 // tells the others this process from an earlier one of the same name
 	started   time.Time
 
 	inbox       *inbox
 	events      *eventLog
 	user        *userQueue
 	testimonies *testimonyQueue
+	book        addressBook
+	share       share // of our own messages in what is sent
 	roster      *roster
+	healing     healing
 	health      atomic.Int64 // the engine's health score as last told to the core
+	digests     digests
 
 	mu   sync.Mutex       // held for one drain of the inbox; nothing is called back under it
 	core *membership.Core // guarded by mu
@@ -65,7 +72,7 @@ type Node struct {
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc
 	closed  sync.Once
-	loop    sync.WaitGroup // the goroutine that drains the inbox
+	loop    sync.WaitGroup // the goroutines that drain the inbox and that heal
 	logging sync.WaitGroup // the goroutine that writes changes to the log
 	opsMu   sync.RWMutex   // held for writing once, by Close, so that no operation begins after it
 	ops     sync.WaitGroup // operations of callers that use the engine
@@ -92,8 +99,10 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		cfg:     cfg,
 		log:     cfg.Logger,
 		epoch:   newEpoch(),
+		life:    max(mathrand.Uint32(), 1),
 		started: time.Now(),
 		inbox:   newInbox(),
+		healing: healing{wake: make(chan struct{}, 1)},
 		events:  newEventLog(cfg.EventBuffer),
 		roster:  newRoster(cfg.MaxMembers, cfg.engineMemory),
 	}
@@ -103,11 +112,20 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if err := n.initCore(); err != nil {
 		return nil, err
 	}
+	if cfg.SyncDigest {
+		n.digests.init(n)
+	}
 	if err := n.startEngine(); err != nil {
 		n.cancel()
 		return nil, err
 	}
 	n.loop.Go(n.run)
+	if cfg.SyncDigest {
+		n.loop.Go(n.digests.keepUp)
+	}
+	if cfg.HealInterval > 0 {
+		n.loop.Go(n.heal)
+	}
 	if n.log.Warn().Enabled() {
 		n.logging.Go(n.logChanges)
 	}
@@ -121,7 +139,7 @@ func newEpoch() string {
 }
 
 func (n *Node) initCore() error {
-	meta, err := wire.EncodeTags(n.cfg.Tags)
+	meta, err := wire.EncodeMeta(n.cfg.Tags, n.life)
 	if err != nil {
 		return fmt.Errorf("cannot encode the tags: %w", err)
 	}
@@ -152,6 +170,7 @@ func (n *Node) startEngine() error {
 		_ = inner.Shutdown()
 		return err
 	}
+	n.transport = inner
 	engineConfig := n.engineConfig(n.tap.wrap(inner))
 	n.engine, err = memberlist.Create(engineConfig)
 	if err != nil {
@@ -199,6 +218,9 @@ func (n *Node) checkOwnAddress(tr memberlist.Transport) error {
 		return fmt.Errorf("the address to advertise, %q, is not an IP address", ip)
 	}
 	n.advertise = netip.AddrPortFrom(addr.Unmap(), uint16(port))
+	if n.sockets != nil {
+		n.sockets.SetClassify(n.classify)
+	}
 	if n.allowed(addr.Unmap()) {
 		return nil
 	}
@@ -257,6 +279,9 @@ func (n *Node) drainLocked() {
 			}
 		}
 		n.inbox.recycle(batch)
+		if n.cfg.SyncDigest {
+			n.digests.publish(n.core.Digest(), now)
+		}
 	}
 }
 
@@ -346,7 +371,7 @@ func (n *Node) Info() Info {
 	for _, s := range []membership.State{membership.Alive, membership.Suspect, membership.Failed, membership.Left} {
 		counts[s] = view.Count(s)
 	}
-	return Info{
+	info := Info{
 		Name:              n.cfg.Name,
 		Cluster:           n.cfg.Cluster,
 		Profile:           n.cfg.Profile,
@@ -363,6 +388,11 @@ func (n *Node) Info() Info {
 		PendingBroadcasts: n.user.pending(),
 		ViewVersion:       view.Version(),
 	}
+	if n.cfg.SyncDigest {
+		digest, counts := n.digests.info()
+		info.Digest, info.LastAgreed, info.LastDiffered = &digest, counts.LastAgree, counts.LastDiffer
+	}
+	return info
 }
 
 // Stats are counters since the node's start.
@@ -373,12 +403,18 @@ type Stats struct {
 	// DroppedInputs are accusations and refutations that were not looked at
 	// because too many were waiting.
 	DroppedInputs uint64
+	// UserPackets are packets sent that hold our own messages alone, because the engine had left them no room.
+	UserPackets uint64
 	// IgnoredMembers are names that did not fit into the table.
 	IgnoredMembers uint64
 	// Verdicts counts what came of accusations; all 0 with DetectorMemberlist.
 	Verdicts membership.Tally
 	// Heard counts what was said about members, whoever decides.
 	Heard membership.Counts
+	// Digest counts what came of comparing digests; all 0 without sync.digest.
+	Digest DigestCounts
+	// Heal counts attempts to find failed members and seeds again.
+	Heal HealStats
 	// Events is the ID of the newest event.
 	Events uint64
 }
@@ -386,9 +422,12 @@ type Stats struct {
 // Stats returns the node's counters.
 func (n *Node) Stats() Stats {
 	s := Stats{Tap: n.tap.peeker.Stats(), DroppedInputs: n.inbox.droppedCount(), Events: n.events.last()}
+	s.Heal = HealStats{Attempts: n.healing.attempts.Load(), Reached: n.healing.reached.Load(), Heals: n.healing.heals.Load()}
+	s.UserPackets = n.share.extra.Load()
 	if n.sockets != nil {
 		s.Transport = n.sockets.Stats()
 	}
+	_, s.Digest = n.digests.info()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s.Verdicts, s.Heard = n.core.Tally(), n.core.Counts()

@@ -124,7 +124,7 @@ func (n *Node) UpdateTags(ctx context.Context, set map[string]string, remove []s
 		delete(tags, k)
 	}
 	maps.Copy(tags, set)
-	meta, err := wire.EncodeTags(tags)
+	meta, err := wire.EncodeMeta(tags, n.life)
 	if err != nil {
 		return nil, fmt.Errorf("the tags stay as they were: %w", err)
 	}

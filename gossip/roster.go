@@ -26,6 +26,7 @@ type roster struct {
 type rosterEntry struct {
 	addr  netip.AddrPort // as the engine holds it; while gone, where it last said that it is alive
 	since time.Time      // when it was given up, or let in without having joined; zero while held
+	ended time.Time      // when it was given up as failed; zero while held, and after a leave
 	rtt   time.Duration  // of the last probe it answered; zero when there was none
 	rumour
 }
@@ -88,8 +89,9 @@ func (r *roster) sweepLocked(now time.Time) {
 	}
 }
 
-// joined notes that the engine holds the member from now on.
-func (r *roster) joined(name string, addr netip.AddrPort) {
+// joined notes that the engine holds the member from now on. It returns since
+// when it was failed; zero when it was not.
+func (r *roster) joined(name string, addr netip.AddrPort) (failed time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[name]
@@ -105,7 +107,9 @@ func (r *roster) joined(name string, addr netip.AddrPort) {
 	if e.aliveAt <= e.endedAt || e.addr != addr {
 		e.rumour = rumour{}
 	}
-	e.addr, e.since, e.rtt, e.endedAt = addr, time.Time{}, 0, 0
+	failed = e.ended
+	e.addr, e.since, e.ended, e.rtt, e.endedAt = addr, time.Time{}, time.Time{}, 0, 0
+	return failed
 }
 
 // gone notes that the engine gave the member up. It returns why, failed or
@@ -127,6 +131,11 @@ func (r *roster) gone(name string, now time.Time) (why membership.State, incarna
 	e.since, e.rtt = now, 0
 	was := e.rumour
 	e.rumour = rumour{endedAt: max(was.aliveAt, was.suspectAt, was.deadAt)}
+	defer func() {
+		if why == membership.Failed {
+			e.ended = now
+		}
+	}()
 	switch {
 	case was.suspected && (was.suspectAt > was.deadAt || !was.left):
 		return membership.Failed, max(was.suspectAt, was.deadAt)
@@ -216,6 +225,23 @@ func (r *roster) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.entries)
+}
+
+// disputed reports whether the member is gone here though somebody says that it
+// is alive, at an incarnation that does not override that it is gone; 0 when it
+// is not known.
+func (r *roster) disputed(name string, incarnation uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entries[name]
+	return e != nil && e.endedAt > 0 && incarnation <= e.endedAt
+}
+
+// heldCount returns how many members the engine holds, this node included.
+func (r *roster) heldCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.held
 }
 
 func (r *roster) refused() uint64 {

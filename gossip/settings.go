@@ -102,6 +102,7 @@ var settings = []Setting{
 	number("verdict.quorum", "witnesses that must have got no answer", 1, 16, func(c *Config) *int { return &c.VerdictQuorum }),
 	number("verdict.controls", "other members that a witness probes to tell whether the fault is its own", 1, 8, func(c *Config) *int { return &c.VerdictControls }),
 	duration("verdict.patience", "least time from the first accusation to a verdict", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatience }),
+	duration("verdict.silence", "least time since a member was heard by anybody to a verdict", time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictSilence }),
 	duration("verdict.patience_max", "most patience with members whose verdicts were overturned", 100*time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatienceMax }),
 
 	duration("gossip.interval", "time between two gossip rounds", time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.GossipInterval }),
@@ -111,7 +112,10 @@ var settings = []Setting{
 	number("gossip.packet_size", "most bytes in one UDP packet", 1024, 65507, func(c *Config) *int { return &c.PacketSize }),
 	boolean("gossip.compression", "LZW compression of messages", func(c *Config) *bool { return &c.Compression }),
 	number("gossip.queue_depth", "messages received and not yet handled", 16, 1<<20, func(c *Config) *int { return &c.QueueDepth }),
-	duration("sync.interval", "time between two full exchanges of state, 0 = none", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.SyncInterval }),
+	boolean("sync.digest", "tell a digest of the view with each ack, and exchange state where they differ", func(c *Config) *bool { return &c.SyncDigest }),
+	duration("sync.interval", "time between two full exchanges of state, 0 = none; with sync.digest a safety net, without it 30s or so is needed", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.SyncInterval }),
+
+	duration("heal.interval", "time in which the cluster makes one attempt to reach failed members and seeds again, 0 = none", 0, time.Hour, func(c *Config) *time.Duration { return &c.HealInterval }),
 
 	duration("members.reclaim_after", "how long failed before a name may move to another address, 0 = at once", 0, 24*time.Hour, func(c *Config) *time.Duration { return &c.ReclaimAfter }),
 	number("members.max", "most members in the table", 2, 1<<20, func(c *Config) *int { return &c.MaxMembers }),

@@ -67,6 +67,7 @@ func TestEveryFieldHasASetting(t *testing.T) {
 		"Profile":   "chosen as a whole",
 		"Keyring":   "a file of its own",
 		"Logger":    "not a value",
+		"Resolver":  "not a value",
 		"Transport": "not a value",
 		"Engine":    "not a value",
 	}
@@ -171,31 +172,36 @@ func TestSetRefuses(t *testing.T) {
 	}
 }
 
-func TestSplitSeed(t *testing.T) {
+func TestParseSeed(t *testing.T) {
 	for _, tc := range []struct {
-		seed, host string
-		port       int
+		seed string
+		want Seed // zero: refused
 	}{
-		{"n1", "n1", 7946}, {"n1.example.org:80", "n1.example.org", 80}, {"10.0.0.1", "10.0.0.1", 7946},
-		{"10.0.0.1:1", "10.0.0.1", 1}, {"::1", "::1", 7946}, {"[::1]", "::1", 7946}, {"[fe80::1]:99", "fe80::1", 99},
-		{" n1 ", "n1", 7946},
-		{"", "", 0}, {"a:b:c", "", 0}, {"n1:", "", 0}, {"n1:0", "", 0}, {"n1:99999", "", 0}, {":80", "", 0}, {"a b", "", 0}, {"http://n1", "", 0},
+		{"n1", Seed{Host: "n1", Port: 7946}}, {"n1.example.org:80", Seed{Host: "n1.example.org", Port: 80}},
+		{"10.0.0.1", Seed{Host: "10.0.0.1", Port: 7946}}, {"10.0.0.1:1", Seed{Host: "10.0.0.1", Port: 1}},
+		{"::1", Seed{Host: "::1", Port: 7946}}, {"[::1]", Seed{Host: "::1", Port: 7946}}, {"[fe80::1]:99", Seed{Host: "fe80::1", Port: 99}},
+		{" n1 ", Seed{Host: "n1", Port: 7946}},
+		{"_heartbeat._udp.example.com", Seed{Host: "_heartbeat._udp.example.com", SRV: true}},
+		{"srv:cluster.example.com", Seed{Host: "cluster.example.com", SRV: true}},
+		{"srv:_heartbeat._tcp.example.com.", Seed{Host: "_heartbeat._tcp.example.com.", SRV: true}},
+		{seed: ""}, {seed: "a:b:c"}, {seed: "n1:"}, {seed: "n1:0"}, {seed: "n1:99999"}, {seed: ":80"}, {seed: "a b"}, {seed: "http://n1"},
+		{seed: "srv:"}, {seed: "srv:n1:80"}, {seed: "_heartbeat._udp.example.com:80"}, {seed: "srv:a/b"},
 	} {
-		host, port, err := SplitSeed(tc.seed, DefaultPort)
-		if host != tc.host || port != tc.port || (err != nil) != (tc.host == "") {
-			t.Errorf("%q: %q %d %v, want %q %d", tc.seed, host, port, err, tc.host, tc.port)
+		got, err := ParseSeed(tc.seed, DefaultPort)
+		if got != tc.want || (err != nil) != (tc.want == Seed{}) {
+			t.Errorf("%q: %+v %v, want %+v", tc.seed, got, err, tc.want)
 		}
 	}
 }
 
-func FuzzSplitSeed(f *testing.F) {
-	for _, s := range []string{"n1", "n1:80", "[::1]:80", "::1", "a:b:c", "[", "]:1"} {
+func FuzzParseSeed(f *testing.F) {
+	for _, s := range []string{"n1", "n1:80", "[::1]:80", "::1", "a:b:c", "[", "]:1", "srv:n1", "_a._b.c", "srv:"} {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, seed string) {
-		host, port, err := SplitSeed(seed, DefaultPort)
-		if err == nil && (host == "" || port < 1 || port > 65535) {
-			t.Errorf("%q became %q %d", seed, host, port)
+	f.Fuzz(func(t *testing.T, text string) {
+		seed, err := ParseSeed(text, DefaultPort)
+		if err == nil && (seed.Host == "" || !seed.SRV && (seed.Port < 1 || seed.Port > 65535) || seed.SRV && seed.Port != 0) {
+			t.Errorf("%q became %+v", text, seed)
 		}
 	})
 }

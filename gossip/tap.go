@@ -21,9 +21,13 @@ import (
 type tap struct {
 	node   *Node
 	peeker *wire.Peeker
-	inject func(*memberlist.Packet) // hands the engine a packet as if it had arrived; drops it rather than wait
-	relay  sync.WaitGroup           // the goroutine of a transport without hooks
-	stop   chan struct{}
+	// Bound once: a function value made for each packet would be an allocation for each packet.
+	seenIn, seenOut func(wire.Seen)
+	carrier         memberlist.NodeAwareTransport // what wrap has returned
+	inject          func(*memberlist.Packet)      // hands the engine a packet as if it had arrived; drops it rather than wait
+	relay           sync.WaitGroup                // the goroutine of a transport without hooks
+	stop            chan struct{}
+	began           time.Time // what moments are counted from: time.Since reads one clock, time.Now two
 
 	mu        sync.Mutex
 	probes    [maxProbesInFlight]probe // guarded by mu; a ring of the pings sent last
@@ -34,7 +38,7 @@ type tap struct {
 // probe is a ping that this node has sent.
 type probe struct {
 	seqNo uint32
-	at    time.Time
+	at    time.Duration // since tap.began; 0 in a place that is free
 }
 
 // maxProbesInFlight is more than the probe loop (one at a time), the pings relayed
@@ -60,17 +64,22 @@ func newTap(n *Node) *tap {
 	if n.cfg.AcceptPlain {
 		options = append(options, wire.AcceptPlain())
 	}
-	return &tap{
+	t := &tap{
 		node:   n,
 		peeker: wire.NewPeeker(n.cfg.Cluster, keys, options...),
 		stop:   make(chan struct{}),
+		began:  time.Now(),
 	}
+	t.seenIn = func(s wire.Seen) { t.see(s, membership.SourceInbound) }
+	t.seenOut = func(s wire.Seen) { t.see(s, membership.SourceOutbound) }
+	return t
 }
 
 // wrap returns the transport to give to the engine.
 func (t *tap) wrap(inner memberlist.Transport) memberlist.NodeAwareTransport {
 	w := &tappedTransport{Transport: inner, tap: t}
 	w.aware, _ = inner.(memberlist.NodeAwareTransport)
+	t.carrier = w
 	if h, ok := inner.(hooked); ok {
 		h.SetInbound(t.inbound)
 		t.inject = h.Inject
@@ -113,14 +122,12 @@ func (t *tap) close() {
 func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
 	// A packet that the tap cannot read is the engine's to judge, but for
 	// those that it may not survive.
-	err := t.peeker.Peek(p.Buf, func(s wire.Seen) { t.see(s, membership.SourceInbound) })
+	err := t.peeker.Peek(p.Buf, t.seenIn)
 	if errors.Is(err, wire.ErrUnsafe) {
 		return nil
 	}
-	if err == nil && t.node.running.Load() {
-		// A node that reads late itself may get what was sent before a crash. One probe that fails
-		// through somebody else's fault costs a unit of health, and is no reason to be silent.
-		if name := t.suspects.heard(p.From); name != "" && t.node.engine.GetHealthScore() <= maxHearerHealth {
+	if err == nil && t.node.running.Load() && t.node.cfg.Detector == DetectorVerdicts {
+		if name := t.suspects.heard(p.From, p.Timestamp); name != "" && t.node.hearsOthers() {
 			t.node.inbox.offer(membership.Heard{Subject: name})
 		}
 	}
@@ -128,7 +135,7 @@ func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
 }
 
 func (t *tap) outbound(b []byte) {
-	_ = t.peeker.Peek(b, func(s wire.Seen) { t.see(s, membership.SourceOutbound) })
+	_ = t.peeker.Peek(b, t.seenOut)
 }
 
 func (t *tap) see(s wire.Seen, source membership.Source) {
@@ -141,6 +148,9 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 		n.roster.suspect(s.Node, s.Incarnation)
 		n.inbox.offer(membership.Accused{Subject: s.Node, Incarnation: s.Incarnation, Accuser: s.From, Source: source})
 	case wire.Alive:
+		if n.roster.disputed(s.Node, s.Incarnation) {
+			n.dispute(s.Node)
+		}
 		if n.roster.alive(s.Node, s.Incarnation, s.Addr) {
 			n.inbox.offer(membership.Refuted{Subject: s.Node, Incarnation: s.Incarnation})
 		}
@@ -148,6 +158,10 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 		leaves := s.From == s.Node
 		if known := n.roster.dead(s.Node, s.Incarnation, leaves); known && leaves {
 			n.noteLeave(s.Node, s.Incarnation)
+		}
+	case wire.Ack:
+		if source == membership.SourceInbound {
+			n.digests.inquiry.acked(s, n.cfg.MaxMembers)
 		}
 	case wire.Ping:
 		if source == membership.SourceOutbound {
@@ -159,7 +173,7 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 func (t *tap) noteProbe(seqNo uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.probes[t.nextProbe] = probe{seqNo: seqNo, at: time.Now()}
+	t.probes[t.nextProbe] = probe{seqNo: seqNo, at: max(time.Since(t.began), 1)}
 	t.nextProbe = (t.nextProbe + 1) % maxProbesInFlight
 }
 
@@ -170,7 +184,7 @@ func (t *tap) finishProbes(longest time.Duration) {
 	t.mu.Lock()
 	var waiting []uint32
 	for _, p := range t.probes {
-		if !p.at.IsZero() && time.Since(p.at) <= longest {
+		if p.at != 0 && time.Since(t.began)-p.at <= longest {
 			waiting = append(waiting, p.seqNo)
 		}
 	}
@@ -216,6 +230,7 @@ func (w *tappedTransport) WriteTo(b []byte, addr string) (time.Time, error) {
 }
 
 func (w *tappedTransport) WriteToAddress(b []byte, addr memberlist.Address) (time.Time, error) {
+	w.tap.node.digests.inquiry.sent(w.tap.peeker, b, addr.Name)
 	w.tap.outbound(b)
 	if w.aware != nil {
 		return w.aware.WriteToAddress(b, addr)
@@ -224,8 +239,13 @@ func (w *tappedTransport) WriteToAddress(b []byte, addr memberlist.Address) (tim
 }
 
 func (w *tappedTransport) DialAddressTimeout(addr memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	dial := func() (net.Conn, error) { return w.Transport.DialTimeout(addr.Addr, timeout) }
 	if w.aware != nil {
-		return w.aware.DialAddressTimeout(addr, timeout)
+		dial = func() (net.Conn, error) { return w.aware.DialAddressTimeout(addr, timeout) }
 	}
-	return w.Transport.DialTimeout(addr.Addr, timeout)
+	conn, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	return w.tap.node.digests.metered(conn, addr.Addr), nil
 }

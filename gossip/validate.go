@@ -36,6 +36,9 @@ func (c Config) Validate() error {
 	if c.ProbeTimeout >= c.ProbeInterval {
 		errs = append(errs, fmt.Errorf("probe.timeout: %v must be less than probe.interval (%v), or no time is left for indirect probes", c.ProbeTimeout, c.ProbeInterval))
 	}
+	if c.HealInterval != 0 && c.HealInterval < minHealInterval {
+		errs = append(errs, fmt.Errorf("heal.interval: %v is too short: at least %v, or 0 for no healing", c.HealInterval, minHealInterval))
+	}
 	if c.VerdictQuorum > c.VerdictWitnesses {
 		errs = append(errs, fmt.Errorf("verdict.quorum: %d testimonies can never come from %d witnesses (verdict.witnesses)", c.VerdictQuorum, c.VerdictWitnesses))
 	}

@@ -21,7 +21,7 @@ const (
 )
 
 // Detectors lists the values of Config.Detector, the default first. The slice is the caller's.
-func Detectors() []string { return []string{DetectorMemberlist, DetectorVerdicts} }
+func Detectors() []string { return []string{DetectorVerdicts, DetectorMemberlist} }
 
 // verdicts are the core's settings; nil when the engine decides.
 func (c Config) verdicts() *membership.Verdicts {
@@ -33,6 +33,7 @@ func (c Config) verdicts() *membership.Verdicts {
 		Quorum:        c.VerdictQuorum,
 		Controls:      c.VerdictControls,
 		Patience:      c.VerdictPatience,
+		Silence:       c.VerdictSilence,
 		PatienceMax:   c.VerdictPatienceMax,
 		ProbeInterval: c.ProbeInterval,
 		ProbeTimeout:  c.ProbeTimeout,
@@ -58,8 +59,14 @@ func (n *Node) carryOut(effect membership.Effect) {
 		}
 	case membership.Probe:
 		n.beginLook(e)
+	case membership.Listen:
+		if at, ok := n.tap.suspects.last(e.Subject.Addr); ok && n.hearsOthers() {
+			n.inbox.put(membership.Heard{Subject: e.Subject.Name, At: at})
+		}
 	case membership.Testify:
 		n.testimonies.queue(e, n.cfg.PacketSize)
+	case membership.GiveUp:
+		n.tap.tellEngine(wire.EncodeDead(e.Subject, n.cfg.Name, e.Incarnation))
 	case membership.Refute:
 		n.tap.accuseSelf(e.Witness, e.Incarnation)
 	}
@@ -155,10 +162,14 @@ func (n *Node) endLooks() {
 // accuseSelf hands the engine an accusation of this node, which it refutes unless the
 // incarnation is older than its own.
 func (t *tap) accuseSelf(accuser string, incarnation uint32) {
-	n := t.node
-	buf, err := wire.Wrap(wire.EncodeSuspect(n.cfg.Name, accuser, incarnation), n.cfg.Cluster, t.ownKey())
+	t.tellEngine(wire.EncodeSuspect(t.node.cfg.Name, accuser, incarnation))
+}
+
+// tellEngine hands the node's own engine a message as if it had arrived.
+func (t *tap) tellEngine(message []byte) {
+	buf, err := wire.Wrap(message, t.node.cfg.Cluster, t.ownKey())
 	if err != nil {
-		return // as unlikely as a packet that is lost; the next testimony brings another chance
+		return // as unlikely as a packet that is lost; what made it necessary happens again
 	}
 	t.inject(&memberlist.Packet{Buf: buf, From: &net.UDPAddr{}, Timestamp: time.Now()})
 }
@@ -190,8 +201,12 @@ func (q *testimonyQueue) queue(t membership.Testify, packetSize int) {
 		from--
 		room -= len(t.Witnesses[from]) + 3
 	}
-	buf, err := wire.Encode(&wire.Testimony{Subject: t.Subject, Incarnation: t.Incarnation,
-		Age: uint16(min(t.Age/ageUnit, math.MaxUint16)), Witnesses: t.Witnesses[from:], Hearers: t.Hearers[:hearers]})
+	message := &wire.Testimony{Subject: t.Subject, Incarnation: t.Incarnation,
+		Age: uint16(min(t.Age/ageUnit, math.MaxUint16)), Witnesses: t.Witnesses[from:], Hearers: t.Hearers[:hearers]}
+	if t.Before >= 0 {
+		message.Before = uint16(min(t.Before/ageUnit+1, math.MaxUint16))
+	}
+	buf, err := wire.Encode(message)
 	if err != nil {
 		return // names in the core are short enough
 	}

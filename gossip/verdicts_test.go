@@ -110,7 +110,7 @@ func TestForgedTestimonies(t *testing.T) {
 
 // A node without verdicts, in the same cluster or everywhere, takes no harm from testimonies.
 func TestTestimoniesWithoutVerdicts(t *testing.T) {
-	nodes := cluster(t, 3, nil)
+	nodes := cluster(t, 3, func(c *Config) { c.Detector = DetectorMemberlist })
 	arrive(t, nodes[0], testimonyOf(t, "n2", 5, "n3", "n1"))
 	arrive(t, nodes[0], testimonyOf(t, "n1", 5, "n3"))
 	if err := nodes[2].Leave(t.Context()); err != nil {
@@ -160,7 +160,7 @@ func TestCloseWhileLooking(t *testing.T) {
 		nodes[0].tap.mu.Lock()
 		defer nodes[0].tap.mu.Unlock()
 		for _, p := range nodes[0].tap.probes {
-			if !p.at.IsZero() {
+			if p.at != 0 {
 				return nil
 			}
 		}

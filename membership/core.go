@@ -80,6 +80,10 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.probed(in)
 	case Heard:
 		c.heardFrom(in)
+	case HeardBefore:
+		c.heardBefore(in)
+	case Healed:
+		c.healed(in)
 	case Health:
 		c.health = in.Score
 	case Tick:

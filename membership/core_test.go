@@ -175,7 +175,7 @@ func checkCounts(t *rapid.T, c *Core) {
 		}
 	}
 	got := c.table
-	if got.counts != want.counts || got.stable != want.stable || got.stableHeld != want.stableHeld {
+	if got.counts != want.counts || got.stable != want.stable || got.stableHeld != want.stableHeld || got.digest != want.digest {
 		t.Fatalf("counts are %v %d %d, the rows give %v %d %d",
 			got.counts, got.stable, got.stableHeld, want.counts, want.stable, want.stableHeld)
 	}

@@ -41,7 +41,12 @@ func (c *Core) joined(in Joined) {
 		c.self = r
 	}
 	r.engine = true
-	c.overturned(r)
+	// A crash and a start are no stall: nothing is remembered of the silence.
+	if other := c.startedAnew(r, in.Life); !other {
+		c.overturned(r)
+	} else {
+		defer func() { r.stall = 0 }()
+	}
 	if r.holding {
 		c.spared(r, f)
 		return
@@ -92,6 +97,11 @@ func (c *Core) updated(in Updated) {
 
 // update takes address, tags and incarnation of a member that is held.
 func (c *Core) update(r *row, in Updated) {
+	defer func() { // the tap, or what follows, may take a new process for the end of a stall
+		if c.startedAnew(r, in.Life) {
+			r.stall = 0
+		}
+	}()
 	// The engine reports a member only when it has just heard it say that it is alive.
 	c.heardAlive(r, in.Incarnation, SourceEngine)
 

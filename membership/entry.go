@@ -24,14 +24,16 @@ const (
 	EntryVerdict                         // it failed by a quorum of witnesses
 	EntryOverturned                      // it proved itself alive after a verdict
 	EntryHeld                            // the engine's word that it failed is held back
+	EntryHeard                           // packets of it still arrive at By; without By, one had arrived shortly before it was accused
+	EntryHealed                          // this node reached it again, and members came back because of it
 )
 
 var entryNames = []string{"", "joined", "updated", "accused", "refuted", "lapsed", "failed", "left",
-	"forced-out", "removed", "condition", "conflict", "testified", "abstained", "answered", "verdict", "overturned", "held-back"}
+	"forced-out", "removed", "condition", "conflict", "testified", "abstained", "answered", "verdict", "overturned", "held-back", "heard", "healed"}
 
 // String returns the kind as one word: "joined", "updated", "accused", "refuted", "lapsed",
 // "failed", "left", "forced-out", "removed", "condition", "conflict", "testified", "abstained",
-// "answered", "verdict", "overturned" or "held-back".
+// "answered", "verdict", "overturned", "held-back", "heard" or "healed".
 func (k EntryKind) String() string { return nameOf(entryNames, k) }
 
 // MarshalText returns the kind as one word, empty for the zero EntryKind.

@@ -1,6 +1,11 @@
 package membership
 
-import "slices"
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
 
 // A member that crashed sends nothing; one that is merely slow to read probes, gossips and answers all
 // the same. So there is no hurry to judge a suspect of which packets arrive somewhere after it was accused: the
@@ -17,6 +22,10 @@ func (c *Core) heardFrom(in Heard) {
 		return
 	}
 	s := r.suspicion
+	if at := in.At.Sub(c.epoch); in.By == "" && !in.At.IsZero() && at < s.since {
+		c.lastHeard(r, at, SourceRule)
+		return
+	}
 	if in.By != "" {
 		by, via = c.table.get(in.By), SourceInbound
 		if by == nil || by == c.self || by == r || in.Incarnation != s.inc || by.fact.state != Alive {
@@ -27,7 +36,7 @@ func (c *Core) heardFrom(in Heard) {
 		return
 	}
 	s.hearers = append(s.hearers, by.fact.name)
-	c.write(EntryAnswered, r.fact, s.inc, by.fact.name, via, "packets of it still arrive there")
+	c.write(EntryHeard, r.fact, s.inc, by.fact.name, via, "packets of it still arrive there")
 	if len(s.testimonies) > 0 { // else the first one will carry it
 		c.spread(r)
 	}
@@ -46,5 +55,60 @@ func (c *Core) isHeard(r *row) bool {
 // slow says that r, which refutes now, would have got a verdict had it not been heard: as after a verdict, its
 // silence is worth remembering.
 func (c *Core) slow(r *row) bool {
-	return c.cfg.Verdicts != nil && c.isHeard(r) && c.now-r.suspicion.since > c.cfg.Verdicts.Patience
+	v := c.cfg.Verdicts
+	return v != nil && c.now-r.suspicion.since > v.Patience && (c.isHeard(r) || c.untilSilent(r) > v.Patience)
+}
+
+// A member that is alive sends a probe every interval and acks those of others, so somebody has heard of it until just
+// before it falls silent. The accusation comes a probe later, and how long the silence is then tells a crash, which was
+// long ago, from a pause, which has just begun. Nobody hears all, so those that heard of it in time say so.
+
+const neverHeard = math.MinInt64 / 2
+
+// heardEnough is by how much later a packet must have arrived than the last one known of, to be worth a message.
+const heardEnough = 200 * time.Millisecond
+
+// before is how long before the accusation a packet arrived anywhere; negative when nobody says so.
+func (s *suspicion) before() time.Duration {
+	if s.heardOf == neverHeard {
+		return -1
+	}
+	return max(s.since-s.heardOf, 0)
+}
+
+// heardBefore takes that another node had heard of the suspect. Anybody may say so; it is no more than
+// Silence that a verdict then waits.
+func (c *Core) heardBefore(in HeardBefore) {
+	r := c.table.get(in.Subject)
+	if c.cfg.Verdicts == nil || r == nil || r == c.self || r.fact.state != Suspect || in.Incarnation != r.suspicion.inc || in.Before < 0 {
+		return
+	}
+	c.lastHeard(r, r.suspicion.since-in.Before, SourceInbound)
+}
+
+// lastHeard takes that a packet of r had arrived somewhere at a time before the accusation, and passes it on if it makes
+// a verdict wait longer.
+func (c *Core) lastHeard(r *row, at time.Duration, via Source) {
+	s, v := r.suspicion, c.cfg.Verdicts
+	if at < s.heardOf+heardEnough || at+v.Silence <= s.since+v.Patience {
+		return
+	}
+	s.heardOf = at
+	where := "at another node"
+	if via == SourceRule {
+		where = "here"
+	}
+	c.write(EntryHeard, r.fact, s.inc, "", via, fmt.Sprintf("a packet of it had arrived %s %v before the accusation",
+		where, s.before().Round(10*time.Millisecond)))
+	c.spread(r)
+	c.rearm(r)
+}
+
+// untilSilent is how long after the accusation nobody has heard of r for long enough.
+func (c *Core) untilSilent(r *row) time.Duration {
+	s, v := r.suspicion, c.cfg.Verdicts
+	if s == nil || s.heardOf == neverHeard {
+		return 0
+	}
+	return min(s.heardOf+v.Silence-s.since, v.engineTimeout(c.heldCount()))
 }

@@ -68,7 +68,10 @@ func (c *Core) suspect(r *row, inc uint32, by, reason string) {
 // evidence returns that against r, which starts anew when the incarnation is higher.
 func (c *Core) evidence(r *row, inc uint32) *suspicion {
 	if r.suspicion == nil || inc > r.suspicion.inc {
-		r.suspicion = &suspicion{inc: inc, since: c.now, heard: c.now, next: c.now + recheckEvery}
+		r.suspicion = &suspicion{inc: inc, since: c.now, heard: c.now, next: c.now + recheckEvery, heardOf: neverHeard}
+		if c.cfg.Verdicts != nil && !r.fact.local {
+			c.effects = append(c.effects, Listen{Target{r.fact.name, r.fact.addr}})
+		}
 	}
 	return r.suspicion
 }
@@ -145,6 +148,11 @@ const conflictQuiet = time.Minute
 // conflict reports that two nodes use one name.
 func (c *Core) conflict(in Conflict) {
 	r := c.table.get(in.Name)
+	if r != nil && r.judged && r.engine {
+		// A successor of one that crashed. The engine refuses it until its own suspicion is over.
+		c.effects = append(c.effects, GiveUp{Subject: r.fact.name, Incarnation: r.fact.inc})
+		return
+	}
 	if r == nil || r.fact.state == 0 || c.now < r.quiet {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 // had time to refute: patience, or the engine's own timeout.
 func (c *Core) holdBack(r *row, inc uint32) bool {
 	v := c.cfg.Verdicts
-	if p := c.panel(r, inc); !r.fact.state.held() || p.available < 2 {
+	if p := c.panel(r, inc); !r.fact.state.held() || p.available < 2 || c.self == nil {
 		return false
 	}
 	until := c.now + v.Patience
@@ -90,6 +90,16 @@ func (c *Core) overturn(r *row, inc uint32, via Source, reason string) {
 	c.put(r, f)
 	c.emit(ChangeJoined, r.fact, before, saidBy(f.name), reason)
 	c.write(EntryOverturned, r.fact, inc, f.name, via, reason)
+}
+
+// startedAnew takes note of r's process, and says whether it is another one than that known so far.
+func (c *Core) startedAnew(r *row, life uint32) bool {
+	if life == 0 {
+		return false
+	}
+	other := r.life != 0 && r.life != life
+	r.life = life
+	return other
 }
 
 // overturned makes verdicts on r slower if the last one was wrong.

@@ -19,6 +19,7 @@ type Joined struct {
 	Addr        netip.AddrPort
 	Tags        map[string]string
 	Incarnation uint32 // 0 when not known
+	Life        uint32 // tells its process from an earlier one of the same name; 0 when not known
 }
 
 // Updated says that the engine has a new address or new tags for a member that it holds
@@ -28,6 +29,7 @@ type Updated struct {
 	Addr        netip.AddrPort
 	Tags        map[string]string
 	Incarnation uint32 // 0 when not known
+	Life        uint32 // as in Joined
 }
 
 // Accused is an accusation: the accuser suspects the subject at that incarnation. It is
@@ -125,12 +127,21 @@ type Probed struct {
 }
 
 // Heard says that a packet of an accused member arrived: at this node, for the tap has seen it, or at
-// another, which says so along with testimonies. A verdict then waits as long as the engine would. Without
-// Config.Verdicts, and about members that are no suspects, it is ignored.
+// another, which says so along with testimonies. When that was after the accusation, a verdict waits as long as the
+// engine would; else as after [HeardBefore]. Without Config.Verdicts, and about members that are no suspects, it is ignored.
 type Heard struct {
 	Subject     string
-	By          string // where it arrived; empty = here
-	Incarnation uint32 // of the accusation, when another node says so
+	By          string    // where it arrived; empty = here
+	Incarnation uint32    // of the accusation, when another node says so
+	At          time.Time // when it arrived here; zero = now
+}
+
+// HeardBefore says that a packet of an accused member had arrived at some node before the accusation. A verdict
+// waits until nobody has heard of the member for Verdicts.Silence. It is ignored like [Heard].
+type HeardBefore struct {
+	Subject     string
+	Incarnation uint32        // of the accusation
+	Before      time.Duration // how long before the accusation
 }
 
 // Health is the engine's score of this node's own health (memberlist's GetHealthScore):
@@ -152,6 +163,7 @@ func (Conflict) input()     {}
 func (Testified) input()    {}
 func (Probed) input()       {}
 func (Heard) input()        {}
+func (HeardBefore) input()  {}
 func (Health) input()       {}
 func (Tick) input()         {}
 
@@ -172,15 +184,19 @@ type Probe struct {
 	Last        bool     // it decides what this node tells; Probed has to repeat it
 }
 
+// Listen asks the owner whether a packet of the subject has arrived lately, to be told with [Heard].
+type Listen struct{ Subject Target }
+
 // Testify asks the owner to broadcast all testimonies about the subject that are known here, this
 // node's own and those of others, in place of what it broadcasts about the subject so far: something
 // in them is news here and therefore may be news to others.
 type Testify struct {
 	Subject     string
 	Incarnation uint32
-	Witnesses   []string      // in order of arrival, at most 16; the owner's to keep
+	Witnesses   []string      // in order of arrival, at most 16, maybe none; the owner's to keep
 	Age         time.Duration // how long ago the subject was first accused
 	Hearers     []string      // where packets of it still arrive, in order of arrival, at most 4; the owner's to keep
+	Before      time.Duration // how long before the accusation a packet of it arrived anywhere; negative = not known
 }
 
 // Refute asks the owner to let the engine refute that this node was accused at that incarnation,
@@ -190,7 +206,16 @@ type Refute struct {
 	Witness     string // who testified
 }
 
+// GiveUp asks the owner to let the engine hold the subject dead, as a verdict does already, because a node with its
+// name has started at another address.
+type GiveUp struct {
+	Subject     string
+	Incarnation uint32
+}
+
 func (Changed) effect() {}
+func (GiveUp) effect()  {}
 func (Probe) effect()   {}
 func (Testify) effect() {}
+func (Listen) effect()  {}
 func (Refute) effect()  {}

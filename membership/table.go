@@ -20,12 +20,14 @@ type row struct {
 	engine    bool          // the engine counts it in
 	holding   bool          // a failure that the engine reported is held back until heldUntil
 	hash      uint64        // of the name
+	print     uint64        // what it contributes to the digest while it is held
 	lost      bool          // while it is held back: it was silent when this node looked last
 	heldSince time.Duration
 	heldUntil time.Duration
 	outSince  time.Duration // while judged: the first accusation
 	stall     time.Duration // the longest silence from which it came back, as of stallAt; it fades
 	stallAt   time.Duration
+	life      uint32        // the process that stall is about; 0 = not known
 	windowAt  time.Duration // when the window began in which it said that much as a witness
 	said      int
 }
@@ -39,6 +41,7 @@ type suspicion struct {
 	// With verdicts only:
 	heard       time.Duration // the first accusation at inc as it was heard here
 	testimonies []testimony   // at most maxTestimonies, of different witnesses, in order of arrival
+	heardOf     time.Duration // when a packet of it arrived anywhere before the accusation; neverHeard if nobody says so
 	hearers     []string      // at most maxHearers members where packets of it still arrive, in order of arrival
 	next        time.Duration // when to look at it anew
 	lookedAt    time.Duration // when this node began its last look, if looks > 0
@@ -71,7 +74,7 @@ type testimony struct {
 const maxAccusers = 16
 
 // table holds the rows sorted by name, and counts that every change keeps exact.
-// Invariant: counts, stable, stableHeld and lost are what counting the rows would give.
+// Invariant: counts, stable, stableHeld, lost and digest are what counting the rows would give.
 type table struct {
 	rows       []*row
 	byName     map[string]*row // the same rows
@@ -80,6 +83,7 @@ type table struct {
 	stable     int           // members of the last stable view
 	stableHeld int           // those of them that are alive or suspect, and not lost
 	lost       int           // members that are lost
+	digest     Digest
 }
 
 // members returns the number of names that are members.
@@ -122,6 +126,9 @@ func (t *table) remove(r *row) {
 // replace puts a new fact of the same name in the place of the old one.
 func (t *table) replace(r *row, f *fact, stable bool) {
 	t.tally(r, -1)
+	if f.state.held() && (!r.fact.state.held() || !sameDigest(r.fact, f)) {
+		r.print = f.print()
+	}
 	r.fact, r.stable = f, stable
 	t.tally(r, +1)
 }
@@ -138,6 +145,10 @@ func (t *table) setLost(r *row, lost bool) {
 
 func (t *table) tally(r *row, by int) {
 	t.counts[r.fact.state] += by
+	if r.fact.state.held() {
+		t.digest.Held += by
+		t.digest.Sum += uint64(by) * r.print
+	}
 	if r.lost {
 		t.lost += by
 	}

@@ -132,7 +132,7 @@ func (p *player) play(t *testing.T, cmd string, list []datadriven.CmdArg) string
 			p.now = p.now.Add(d)
 		}
 	}
-	in := a.input(cmd)
+	in := a.input(cmd, p.now)
 	a.done()
 	return formatEffects(p.core.Step(p.now, in))
 }
@@ -218,7 +218,7 @@ func (a *arguments) config() Config {
 		DegradedScore: a.number("degraded")}
 	if a.flag("verdicts") {
 		cfg.Verdicts = &Verdicts{Witnesses: a.number("witnesses"), Quorum: a.number("quorum"),
-			Controls: a.number("controls"), Patience: a.duration("patience"), PatienceMax: a.duration("most"),
+			Controls: a.number("controls"), Patience: a.duration("patience"), PatienceMax: a.duration("most"), Silence: a.duration("silence"),
 			ProbeInterval: a.duration("probe"), EngineTimeout: a.duration("engine")}
 	}
 	return cfg
@@ -281,13 +281,13 @@ func (a *arguments) tags() map[string]string {
 	return tags
 }
 
-func (a *arguments) input(cmd string) Input {
+func (a *arguments) input(cmd string, now time.Time) Input {
 	a.t.Helper()
 	switch cmd {
 	case "join":
-		return Joined{Name: a.name, Addr: a.addr("addr"), Tags: a.tags(), Incarnation: a.inc()}
+		return Joined{Name: a.name, Addr: a.addr("addr"), Tags: a.tags(), Incarnation: a.inc(), Life: uint32(a.number("life"))}
 	case "update":
-		return Updated{Name: a.name, Addr: a.addr("addr"), Tags: a.tags(), Incarnation: a.inc()}
+		return Updated{Name: a.name, Addr: a.addr("addr"), Tags: a.tags(), Incarnation: a.inc(), Life: uint32(a.number("life"))}
 	case "accuse":
 		var via Source
 		if err := via.UnmarshalText([]byte(a.text("via", "inbound"))); err != nil {
@@ -305,7 +305,14 @@ func (a *arguments) input(cmd string) Input {
 		}
 		return in
 	case "heard":
-		return Heard{Subject: a.name, Incarnation: a.inc(), By: a.text("by", "")}
+		if before := a.duration("before"); before > 0 {
+			return HeardBefore{Subject: a.name, Incarnation: a.inc(), Before: before}
+		}
+		in := Heard{Subject: a.name, Incarnation: a.inc(), By: a.text("by", "")}
+		if ago := a.duration("ago"); ago > 0 {
+			in.At = now.Add(-ago)
+		}
+		return in
 	case "refute":
 		return Refuted{Subject: a.name, Incarnation: a.inc()}
 	case "failed":
@@ -356,8 +363,15 @@ func formatEffects(effects []Effect) string {
 				map[bool]string{true: " for the last time"}[e.Last])
 			continue
 		case Testify:
-			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s%s\n", e.Subject, e.Incarnation, e.Age, all(e.Witnesses),
-				map[bool]string{true: fmt.Sprintf("; heard by %s", all(e.Hearers))}[len(e.Hearers) > 0])
+			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s%s%s\n", e.Subject, e.Incarnation, e.Age, cmp.Or(all(e.Witnesses), "anybody yet"),
+				map[bool]string{true: fmt.Sprintf("; heard by %s", all(e.Hearers))}[len(e.Hearers) > 0],
+				map[bool]string{true: fmt.Sprintf("; heard of %v before", e.Before)}[e.Before >= 0])
+			continue
+		case GiveUp:
+			fmt.Fprintf(&out, "give up %s inc=%d\n", e.Subject, e.Incarnation)
+			continue
+		case Listen:
+			fmt.Fprintf(&out, "listen for %s\n", e.Subject.Name)
 			continue
 		case Refute:
 			fmt.Fprintf(&out, "refute inc=%d, said by %s\n", e.Incarnation, e.Witness)

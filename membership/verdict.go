@@ -80,7 +80,7 @@ func (c *Core) spread(r *row) {
 		names[i] = t.witness
 	}
 	c.effects = append(c.effects, Testify{Subject: r.fact.name, Incarnation: r.suspicion.inc, Witnesses: names,
-		Age: c.now - r.suspicion.since, Hearers: slices.Clone(r.suspicion.hearers)})
+		Age: c.now - r.suspicion.since, Hearers: slices.Clone(r.suspicion.hearers), Before: r.suspicion.before()})
 }
 
 // backdate counts the patience with r from the accusation itself and not from when the news came
@@ -206,7 +206,7 @@ func (c *Core) confirmed(r *row) []testimony {
 // patience is how long after the first accusation a verdict about r must wait.
 func (c *Core) patience(r *row) time.Duration {
 	v := c.cfg.Verdicts
-	p := max(v.Patience, min(2*c.stallOf(r), v.PatienceMax))
+	p := max(v.Patience, min(2*c.stallOf(r), v.PatienceMax), c.untilSilent(r))
 	if c.isHeard(r) {
 		p = max(p, v.engineTimeout(c.heldCount()))
 	}

@@ -194,7 +194,11 @@ func drawVerdictInput(t *rapid.T, asked *[]Probe) Input {
 			Last: rapid.Bool().Draw(t, "last"), ControlsAsked: 2, ControlsAnswered: rapid.IntRange(0, 2).Draw(t, "controls")}
 	case 11:
 		if rapid.Bool().Draw(t, "heard") {
-			return Heard{Subject: name, Incarnation: inc, By: rapid.SampledFrom([]string{"", by}).Draw(t, "where")}
+			ago := time.Duration(rapid.IntRange(0, 30).Draw(t, "ago")) * 100 * time.Millisecond
+			if rapid.Bool().Draw(t, "before") {
+				return HeardBefore{Subject: name, Incarnation: inc, Before: ago}
+			}
+			return Heard{Subject: name, Incarnation: inc, By: rapid.SampledFrom([]string{"", by}).Draw(t, "where"), At: epoch.Add(ago)}
 		}
 		return Refuted{Subject: name, Incarnation: inc}
 	case 12:
@@ -412,5 +416,22 @@ func TestLotsAreTheProtocol(t *testing.T) {
 	}
 	if len(shares) != 50 || strings.Contains(fmt.Sprint(shares), "n7:0") {
 		t.Errorf("%d members were first", len(shares))
+	}
+}
+
+// Before its own joining is reported, a node has nobody to look with: the engine alone decides.
+func TestVerdictsBeforeTheNodeItselfHasJoined(t *testing.T) {
+	core, now := newCore(t, verdictConfig()), epoch
+	for i := range 6 {
+		core.Step(now, Joined{Name: fmt.Sprint("n", i+1), Incarnation: 1, Addr: netip.MustParseAddrPort("10.0.0.1:7946")})
+	}
+	core.Step(now, Accused{Subject: "n1", Incarnation: 1, Accuser: "n2", Source: SourceInbound})
+	core.Step(now, EngineFailed{Name: "n1", Incarnation: 1})
+	for range 200 {
+		now = now.Add(100 * time.Millisecond)
+		core.Step(now, Tick{})
+	}
+	if m, _ := core.View(now).Member("n1"); m.State != Failed {
+		t.Errorf("n1 is %v", m.State)
 	}
 }

@@ -31,6 +31,13 @@ type Verdicts struct {
 	// failed. Default 1.2 s, at most 10 years.
 	Patience time.Duration
 
+	// Silence is how long nobody must have heard of a member before a verdict, counted from the last
+	// packet that arrived at any node before the accusation. A member sends a probe every ProbeInterval, so a
+	// crashed one has mostly been silent for long when it is accused and nothing is lost; one that pauses was heard
+	// just before. Longer forgives longer pauses. Default 3 s, at most 10 years; never longer than the engine's shortest
+	// suspicion timeout.
+	Silence time.Duration
+
 	// PatienceMax bounds the patience with a member that came back after a verdict: it is then twice
 	// the silence from which it came back, and that memory halves every 10 minutes. Who stays
 	// away for longer than PatienceMax was really gone and is judged as fast as others. Higher spares members
@@ -65,6 +72,7 @@ func (v Verdicts) withDefaults() Verdicts {
 	v.Quorum = cmp.Or(v.Quorum, min(5, v.Witnesses))
 	v.Controls = cmp.Or(v.Controls, 3)
 	v.Patience = cmp.Or(v.Patience, 1200*time.Millisecond)
+	v.Silence = cmp.Or(v.Silence, 3*time.Second)
 	v.PatienceMax = cmp.Or(v.PatienceMax, time.Minute)
 	v.ProbeInterval = cmp.Or(v.ProbeInterval, time.Second)
 	v.ProbeTimeout = cmp.Or(v.ProbeTimeout, 500*time.Millisecond)
@@ -89,6 +97,7 @@ func (v Verdicts) check() []error {
 	count("Quorum", v.Quorum, v.Witnesses)
 	count("Controls", v.Controls, maxControls)
 	duration("Patience", v.Patience)
+	duration("Silence", v.Silence)
 	duration("PatienceMax", v.PatienceMax)
 	duration("ProbeInterval", v.ProbeInterval)
 	duration("ProbeTimeout", v.ProbeTimeout)

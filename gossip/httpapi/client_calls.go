@@ -67,6 +67,12 @@ func (c *Client) Why(ctx context.Context, name string) (*Why, error) {
 	return answer(&out, c.call(ctx, c.timeout, http.MethodGet, "/v1/why/"+url.PathEscape(name), nil, nil, &out))
 }
 
+// Partitions asks all members, through the node, which view they hold.
+func (c *Client) Partitions(ctx context.Context) (*Partitions, error) {
+	var out Partitions
+	return answer(&out, c.call(ctx, max(c.timeout, slowTimeout), http.MethodGet, "/v1/partitions", nil, nil, &out))
+}
+
 // Join makes the node join through the seeds. It succeeds when one answered;
 // when none did, the *APIError has Failed set.
 func (c *Client) Join(ctx context.Context, seeds []string) (*JoinAnswer, error) {

@@ -69,6 +69,7 @@ func toInfo(i gossip.Info, now time.Time) Info {
 		Epoch: i.Epoch, Started: i.Started.UTC(), UptimeMS: millis(now.Sub(i.Started)),
 		Condition: i.Condition.String(), HealthScore: i.HealthScore, Left: i.Left, Encrypted: i.Encrypted,
 		Members: toCounts(i.Members), PendingBroadcasts: i.PendingBroadcasts, ViewVersion: i.ViewVersion,
+		Digest: toDigest(i),
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // wireTypes are all types that travel.
 var wireTypes = []any{
-	Members{}, MemberAnswer{}, Info{}, Event{}, Journal{}, Why{},
+	Members{}, MemberAnswer{}, Info{}, Event{}, Journal{}, Why{}, Partitions{},
 	JoinRequest{}, JoinAnswer{}, LeaveAnswer{}, ForceLeaveRequest{}, ForceLeaveAnswer{},
 	TagsRequest{}, Tags{}, KeyRequest{}, Keys{}, LogLine{}, Health{}, Readiness{}, Problem{},
 }

@@ -35,18 +35,20 @@ const testEpoch = "0badcafe"
 // fakeNode is a node in memory: a real membership core, an event log of its
 // own, and a record of every change that it was asked for.
 type fakeNode struct {
-	mu       sync.Mutex
-	core     *membership.Core
-	calls    []string
-	left     bool
-	ring     *gossip.Keyring
-	rtt      map[string]time.Duration
-	tags     map[string]string
-	join     func(context.Context) (gossip.JoinResult, error)
-	leaveErr error
-	forceErr error
-	tagsErr  error
-	events   fakeLog
+	mu    sync.Mutex
+	core  *membership.Core
+	calls []string
+	left  bool
+	ring  *gossip.Keyring
+
+	digestsOff bool
+	rtt        map[string]time.Duration
+	tags       map[string]string
+	join       func(context.Context) (gossip.JoinResult, error)
+	leaveErr   error
+	forceErr   error
+	tagsErr    error
+	events     fakeLog
 }
 
 func newFakeNode(tb testing.TB) *fakeNode {
@@ -152,6 +154,20 @@ func (n *fakeNode) Stats() gossip.Stats {
 	}
 	s.Transport.PacketsIn, s.Transport.StreamBytesOut = 5, 7
 	return s
+}
+
+func (n *fakeNode) AskDigests(context.Context) (membership.Digest, []gossip.PeerDigest, error) {
+	if n.digestsOff {
+		return membership.Digest{}, nil, gossip.ErrNoDigest
+	}
+	own, other := membership.Digest{Sum: 0x1f, Held: 5}, membership.Digest{Sum: 0xff00000000000000, Held: 3}
+	said := func(name string, d membership.Digest) gossip.PeerDigest {
+		return gossip.PeerDigest{Name: name, At: t0, Asked: true, Told: true, Digest: d}
+	}
+	long := said("n9", own)
+	long.Asked, long.At = false, t0.Add(-time.Hour)
+	return own, []gossip.PeerDigest{said("n2", other), said("n3", own), said("n4", other), said("n5", membership.Digest{Sum: 1, Held: 1}),
+		{Name: "n6", Asked: true, Silent: true}, {Name: "n7", At: t0, Asked: true}, {Name: "n8"}, long}, nil
 }
 
 func (n *fakeNode) RTT(name string) (time.Duration, bool) { d, ok := n.rtt[name]; return d, ok }

@@ -104,13 +104,25 @@ var (
 	descSpared      = describe("failures_spared_total", "Failures held back that the member refuted before anybody was told.")
 	descDetection   = describe("detection_seconds", "Time from the first accusation of a member until it was held failed.")
 
-	descPackets    = describe("transport_packets_total", "UDP packets by direction.", "direction")
-	descStreams    = describe("transport_streams_total", "TCP streams by direction: accepted and dialled.", "direction")
-	descBytes      = describe("transport_bytes_total", "Bytes of payload by protocol and direction.", "protocol", "direction")
-	descOpen       = describe("transport_streams_open", "TCP streams of others that are open here now.")
-	descDrops      = describe("transport_drops_total", "Packets and streams that were not delivered, by reason.", "reason")
-	descTapPackets = describe("tap_packets_total", "Packets whose messages were peeked at, by outcome.", "outcome")
-	descTapKinds   = describe("tap_messages_total", "Messages of interest seen in passing packets, by kind.", "kind")
+	descHealAttempts = describe("heal_attempts_total", "Addresses of failed members and of seeds that were asked whether somebody is there again.")
+	descHealReached  = describe("heal_reached_total", "Those of them that answered and exchanged state.")
+	descHeals        = describe("heals_total", "Times when members came back after that.")
+
+	descComparisons = describe("digest_comparisons_total", "Digests of others compared with this node's, by outcome.", "outcome")
+	descSyncs       = describe("digest_syncs_total", "Exchanges of state begun for a difference or as the safety net, by outcome.", "outcome")
+	descSyncBytes   = describe("digest_sync_bytes_total", "Bytes sent and received by these exchanges.")
+
+	descPackets     = describe("transport_packets_total", "UDP packets by direction.", "direction")
+	descStreams     = describe("transport_streams_total", "TCP streams by direction: accepted and dialled.", "direction")
+	descBytes       = describe("transport_bytes_total", "Bytes of payload by protocol and direction.", "protocol", "direction")
+	descPeerPackets = describe("transport_peer_packets_total", "UDP packets by class of peer and direction.", "peer", "direction")
+	descPeerStreams = describe("transport_peer_streams_total", "TCP streams by class of peer and direction.", "peer", "direction")
+	descPeerBytes   = describe("transport_peer_bytes_total", "Bytes of payload by class of peer, protocol and direction.", "peer", "protocol", "direction")
+	descOpen        = describe("transport_streams_open", "TCP streams of others that are open here now.")
+	descDrops       = describe("transport_drops_total", "Packets and streams that were not delivered, by reason.", "reason")
+	descUserAlone   = describe("user_packets_total", "Packets sent that hold this program's own messages alone, because the engine had left them no room.")
+	descTapPackets  = describe("tap_packets_total", "Packets whose messages were peeked at, by outcome.", "outcome")
+	descTapKinds    = describe("tap_messages_total", "Messages of interest seen in passing packets, by kind.", "kind")
 )
 
 // Describe implements prometheus.Collector.
@@ -118,7 +130,9 @@ func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descMembers, descCondition, descReady, descHealth, descEvents, descVersion, descPending, descIgnored, descInputs,
 		descAccusations, descRefutations, descTestimonies, descAbstentions, descVerdicts, descOverturned, descHeldBack, descSpared, descDetection,
-		descPackets, descStreams, descBytes, descOpen, descDrops, descTapPackets, descTapKinds,
+		descHealAttempts, descHealReached, descHeals,
+		descComparisons, descSyncs, descSyncBytes,
+		descPackets, descStreams, descBytes, descPeerPackets, descPeerStreams, descPeerBytes, descOpen, descDrops, descUserAlone, descTapPackets, descTapKinds,
 	} {
 		ch <- d
 	}
@@ -148,6 +162,9 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	count(descEvents, stats.Events)
 	count(descIgnored, stats.IgnoredMembers)
 	count(descInputs, stats.DroppedInputs)
+	count(descHealAttempts, stats.Heal.Attempts)
+	count(descHealReached, stats.Heal.Reached)
+	count(descHeals, stats.Heal.Heals)
 	heard, verdicts := stats.Heard, stats.Verdicts
 	count(descAccusations, heard.Accusations)
 	count(descRefutations, heard.Refutations)
@@ -160,6 +177,13 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	count(descHeldBack, verdicts.HeldBack)
 	count(descSpared, verdicts.Spared)
 	ch <- detectionTimes(heard)
+	count(descUserAlone, stats.UserPackets)
+	digest := stats.Digest
+	count(descComparisons, digest.Comparisons-digest.Mismatches, "same")
+	count(descComparisons, digest.Mismatches, "different")
+	count(descSyncs, digest.Syncs-digest.SyncsFailed, "done")
+	count(descSyncs, digest.SyncsFailed, "failed")
+	count(descSyncBytes, digest.SyncBytes)
 	tr := stats.Transport
 	count(descPackets, tr.PacketsIn, "in")
 	count(descPackets, tr.PacketsOut, "out")
@@ -169,6 +193,17 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	count(descBytes, tr.PacketBytesOut, "udp", "out")
 	count(descBytes, tr.StreamBytesIn, "tcp", "in")
 	count(descBytes, tr.StreamBytesOut, "tcp", "out")
+	for i, by := range tr.Peers {
+		peer := transport.Peer(i).String()
+		count(descPeerPackets, by.PacketsIn, peer, "in")
+		count(descPeerPackets, by.PacketsOut, peer, "out")
+		count(descPeerStreams, by.StreamsIn, peer, "in")
+		count(descPeerStreams, by.StreamsOut, peer, "out")
+		count(descPeerBytes, by.PacketBytesIn, peer, "udp", "in")
+		count(descPeerBytes, by.PacketBytesOut, peer, "udp", "out")
+		count(descPeerBytes, by.StreamBytesIn, peer, "tcp", "in")
+		count(descPeerBytes, by.StreamBytesOut, peer, "tcp", "out")
+	}
 	gauge(descOpen, float64(tr.StreamsOpen))
 	for i, n := range tr.Drops {
 		count(descDrops, n, strings.ReplaceAll(transport.Drop(i).String(), " ", "_"))

@@ -24,6 +24,7 @@ const (
 	ProblemPrimaryKey     = "urn:heartbeat:problem:primary-key"
 	ProblemKeyringFull    = "urn:heartbeat:problem:keyring-full"
 	ProblemNoKeyring      = "urn:heartbeat:problem:no-keyring"
+	ProblemNoDigest       = "urn:heartbeat:problem:no-digest"
 	ProblemKeyring        = "urn:heartbeat:problem:keyring"
 	ProblemLeft           = "urn:heartbeat:problem:left"
 	ProblemJoinFailed     = "urn:heartbeat:problem:join-failed"
@@ -48,6 +49,7 @@ var titles = map[string]string{
 	ProblemPrimaryKey:     "the primary key cannot be removed",
 	ProblemKeyringFull:    "the keyring is full",
 	ProblemNoKeyring:      "encryption is not enabled",
+	ProblemNoDigest:       "digests are turned off",
 	ProblemKeyring:        "the keyring could not be changed",
 	ProblemLeft:           "the node has left",
 	ProblemJoinFailed:     "no seed answered",
@@ -101,6 +103,8 @@ func asProblem(err error) *problem {
 		return newProblem(http.StatusConflict, ProblemKeyringFull, detail, "remove a key that is no longer used first")
 	case errors.Is(err, gossip.ErrNoKeyring):
 		return newProblem(http.StatusConflict, ProblemNoKeyring, detail, "start the agent with a keyring (encryption.keyring)")
+	case errors.Is(err, gossip.ErrNoDigest):
+		return newProblem(http.StatusConflict, ProblemNoDigest, detail, "start the agent with sync.digest = true")
 	case errors.Is(err, gossip.ErrLeft):
 		return newProblem(http.StatusConflict, ProblemLeft, detail, "start the agent anew to join again")
 	case errors.Is(err, gossip.ErrClosed):

@@ -14,6 +14,7 @@ func (s *Server) table() []Route {
 		{http.MethodGet, "/v1/info", s.getInfo},
 		{http.MethodGet, "/v1/journal", s.getJournal},
 		{http.MethodGet, "/v1/why/{name}", s.getWhy},
+		{http.MethodGet, "/v1/partitions", s.getPartitions},
 		{http.MethodPost, "/v1/join", s.postJoin},
 		{http.MethodPost, "/v1/leave", s.postLeave},
 		{http.MethodPost, "/v1/force-leave", s.postForceLeave},

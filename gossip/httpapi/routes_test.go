@@ -68,6 +68,8 @@ func TestAnswers(t *testing.T) {
 		{"why-failed", "GET", "/v1/why/n4", "", nil},
 		{"why-removed", "GET", "/v1/why/gone", "", nil},
 		{"why-unknown", "GET", "/v1/why/n9", "", nil},
+		{"partitions", "GET", "/v1/partitions", "", nil},
+		{"partitions-without-digests", "GET", "/v1/partitions", "", func(n *fakeNode) { n.digestsOff = true }},
 		{"join", "POST", "/v1/join", `{"seeds":["n2","nowhere"]}`, nil},
 		{"join-failed", "POST", "/v1/join", `{"seeds":["n2"]}`, func(n *fakeNode) {
 			n.join = func(context.Context) (gossip.JoinResult, error) {

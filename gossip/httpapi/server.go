@@ -28,6 +28,7 @@ type Node interface {
 	RTT(name string) (time.Duration, bool)
 	Journal(name string) []membership.Entry
 	Case(name string) (membership.Case, bool)
+	AskDigests(ctx context.Context) (own membership.Digest, peers []gossip.PeerDigest, err error)
 	Keyring() *gossip.Keyring
 	Watch(from uint64) *gossip.Watcher
 }

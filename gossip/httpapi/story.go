@@ -152,6 +152,12 @@ func (s *story) findings(c *caseInJournal) {
 	if n := len(c.Answers); n > 0 {
 		s.say("%s's own probe of it was answered %s, the last time %s after the accusation.", s.why.Node, times(n), span(afterOf(c.Answers[n-1])))
 	}
+	if c.heard != nil {
+		s.say("%s noted: %s. A verdict waits until it has been silent for longer.", s.why.Node, inWords(c.heard))
+	}
+	if in, _ := inTime(c.Hearers); len(in) > 0 {
+		s.say("Packets of it still arrived at %s after the accusation: it may only be slow, so a verdict waits as long as the engine (memberlist) would.", listNames(in))
+	}
 	if c.HeldBack != nil {
 		s.say("At %s its engine (memberlist) held it failed; %s kept that back, as no quorum of witnesses had confirmed it.", moment(*c.HeldBack), s.why.Node)
 	}

@@ -52,13 +52,27 @@ func TestStories(t *testing.T) {
 		60 accused 3 n1 outbound it did not answer this node's probe
 		60.3 accused 3 n5 inbound
 		64.001 failed 3 - engine accused by n1 and n5 and not refuted for 4.001s`
-	rules := &Rules{Witnesses: []string{"n1", "n9"}, Quorum: 5, PatienceMS: 1200, Majority: true}
 	var b strings.Builder
 	for _, tc := range []struct {
 		what, journal, state string
 		change               func(*Why)
 	}{
 		{"failed by a verdict", verdict, "failed", nil},
+		{"failed by a verdict that waited: it had been heard just before", `
+			60 accused 3 n3 inbound n3 got no answer from it
+			60 heard 3 - rule a packet of it had arrived here 1.2s before the accusation
+			60.1 heard 3 - inbound a packet of it had arrived at another node 410ms before the accusation
+			60.5 testified 3 n9 inbound
+			60.6 testified 3 n12 inbound
+			62.59 verdict 3 - rule accused by n3, confirmed
+			62.6 heard 3 - inbound a packet of it had arrived at another node 100ms before the accusation`, "failed", nil},
+		{"failed by a verdict that waited: it was heard after the accusation", `
+			60 accused 3 n3 inbound n3 got no answer from it
+			60.1 heard 3 n1 rule packets of it still arrive there
+			60.4 heard 3 n4 inbound packets of it still arrive there
+			60.5 testified 3 n9 inbound
+			65.2 verdict 3 - rule accused by n3, confirmed
+			65.3 heard 3 n5 inbound packets of it still arrive there`, "failed", nil},
 		{"failed by a verdict, seen by a node in the minority", verdict, "failed", func(w *Why) { w.Condition = "minority" }},
 		{"failed by the engine", failed, "failed", func(w *Why) { w.Detector = "memberlist" }},
 		{"failed by the engine though there are witnesses", failed, "failed", nil},
@@ -84,6 +98,9 @@ func TestStories(t *testing.T) {
 			60.6 testified 3 n12 inbound
 			60.7 abstained 3 n1 rule
 			60.9 abstained 3 n1 rule`, "suspect", nil},
+		{"suspect, heard just before", `
+			60 accused 3 n2 inbound n2 got no answer from it
+			60 heard 3 - rule a packet of it had arrived here 20ms before the accusation`, "suspect", func(w *Why) { w.Rules.PatienceMS = 2980 }},
 		{"suspect, by a testimony alone", `60 testified 3 n2 inbound`, "suspect", nil},
 		{"alive, never accused", `1 joined 3 - engine it joined the cluster`, "alive", nil},
 		{"alive, refuted", `
@@ -118,7 +135,8 @@ func TestStories(t *testing.T) {
 			99 removed 3 n2 operator an operator at n2 pruned it`, "", nil},
 	} {
 		entries := noted(t, tc.journal)
-		why := Why{Node: "n1", Condition: "connected", Name: "n7", Detector: "verdicts", JournalSince: t0.UTC().Truncate(time.Hour), Rules: rules, Evidence: entries}
+		why := Why{Node: "n1", Condition: "connected", Name: "n7", Detector: "verdicts", JournalSince: t0.UTC().Truncate(time.Hour), Evidence: entries,
+			Rules: &Rules{Witnesses: []string{"n1", "n9"}, Quorum: 5, PatienceMS: 1200, Majority: true}}
 		if tc.state != "" {
 			last := entries[len(entries)-1]
 			why.Member = &Member{Name: "n7", State: tc.state, Incarnation: last.Incarnation, Since: last.At, FirstSeen: why.JournalSince}
@@ -143,7 +161,7 @@ func TestStoriesOfAnyJournal(t *testing.T) {
 		var entries []JournalEntry
 		for i := range rnd.IntN(8) {
 			entries = append(entries, JournalEntry{
-				At: t0.Add(time.Duration(i) * time.Second), Member: "n7", Kind: membership.EntryKind(1 + rnd.IntN(17)).String(),
+				At: t0.Add(time.Duration(i) * time.Second), Member: "n7", Kind: membership.EntryKind(1 + rnd.IntN(19)).String(),
 				Incarnation: uint32(rnd.IntN(4)), By: fmt.Sprintf("n%d", rnd.IntN(3)), Via: membership.Source(1 + rnd.IntN(6)).String(),
 			})
 		}

@@ -107,6 +107,52 @@ type Info struct {
 	// PendingBroadcasts are messages that wait to be gossiped.
 	PendingBroadcasts int    `json:"pending_broadcasts"`
 	ViewVersion       uint64 `json:"view_version"`
+	// Digest sums up the node's view; absent with sync.digest off.
+	Digest *Digest `json:"digest,omitempty"`
+}
+
+// Digest sums up the members that a node holds, alive or suspect.
+type Digest struct {
+	// Sum is 16 hexadecimal digits, the same at nodes that hold the same names,
+	// addresses and tags.
+	Sum string `json:"sum"`
+	// Held is how many members the node holds, itself included.
+	Held int `json:"held"`
+	// LastAgreed and LastDiffered are when a peer that the node probed told the
+	// same digest, or another one; absent when none has.
+	LastAgreed   *time.Time `json:"last_agreed,omitempty"`
+	LastDiffered *time.Time `json:"last_differed,omitempty"`
+}
+
+// Partitions answers GET /v1/partitions: who holds which view, as the members
+// say themselves. Members that are failed or have left are not asked.
+type Partitions struct {
+	Node      string    `json:"node"`
+	Condition string    `json:"condition"`
+	At        time.Time `json:"at"`
+	// Agree: all that told a digest told the same, and this node has it too.
+	Agree bool `json:"agree"`
+	// Groups are the views that there are, this node's first, then the largest.
+	Groups []PartitionGroup `json:"groups"`
+	// Silent are members that did not answer, NoDigest those whose answers hold
+	// no digest (plain memberlist, or sync.digest off).
+	Silent   []string `json:"silent"`
+	NoDigest []string `json:"no_digest"`
+	// NotAsked counts members beyond the 512 that are asked at a time; they are
+	// in their group by what they told last, if that was in the last minute.
+	NotAsked int `json:"not_asked"`
+	// Unknown are those of them that have told nothing lately.
+	Unknown int `json:"unknown"`
+}
+
+// PartitionGroup are the nodes that hold the same members.
+type PartitionGroup struct {
+	Sum  string `json:"sum"`
+	Held int    `json:"held"`
+	// Own marks the group of the answering node.
+	Own bool `json:"own"`
+	// Nodes are sorted by name.
+	Nodes []string `json:"nodes"`
 }
 
 // Event is one change of a node's view, or a notice about the stream itself.
@@ -153,7 +199,7 @@ type JournalEntry struct {
 	Member string `json:"member"`
 	// Kind is joined, updated, accused, refuted, lapsed, failed, left,
 	// forced-out, removed, condition, conflict, testified, abstained, answered,
-	// verdict, overturned or held-back.
+	// verdict, overturned, held-back or healed.
 	Kind string `json:"kind"`
 	// Incarnation is the one known or claimed then; 0 when not known.
 	Incarnation uint32 `json:"incarnation"`
@@ -176,7 +222,7 @@ type Journal struct {
 
 // JoinRequest is the body of POST /v1/join.
 type JoinRequest struct {
-	// Seeds are host, host:port, [v6]:port or DNS names; 1 to 64 of them.
+	// Seeds are host, host:port, [v6]:port or srv:name; 1 to 64 of them.
 	Seeds []string `json:"seeds"`
 }
 

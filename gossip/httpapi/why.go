@@ -74,7 +74,8 @@ func toRules(c membership.Case) *Rules {
 // caseInJournal is a case with the entry that ended it.
 type caseInJournal struct {
 	Case
-	end *JournalEntry // nil while nothing is decided
+	end   *JournalEntry // nil while nothing is decided
+	heard *JournalEntry // the latest word of a packet before the accusation, or nil
 }
 
 // over says whether what follows is about another case. After a failure the
@@ -100,6 +101,7 @@ var (
 	kindVerdict    = membership.EntryVerdict.String()
 	kindOverturned = membership.EntryOverturned.String()
 	kindHeld       = membership.EntryHeld.String()
+	kindHeard      = membership.EntryHeard.String()
 )
 
 // tellCases divides the journal about one member into cases, oldest first.
@@ -109,12 +111,12 @@ func tellCases(entries []JournalEntry) []*caseInJournal {
 	for i := range entries {
 		e := &entries[i]
 		switch e.Kind {
-		case kindAccused, kindTestified, kindAbstained, kindAnswered, kindHeld:
+		case kindAccused, kindTestified, kindAbstained, kindAnswered, kindHeld, kindHeard:
 			if last == nil || last.over(*e) {
 				last = newCase(e)
 				cases = append(cases, last)
 			}
-			last.add(*e)
+			last.add(e)
 		case kindJoined, kindRefuted, kindLapsed, kindFailed, kindLeft, kindForcedOut, kindRemoved, kindVerdict, kindOverturned:
 			if last != nil && last.end == nil {
 				last.close(e)
@@ -127,11 +129,11 @@ func tellCases(entries []JournalEntry) []*caseInJournal {
 func newCase(first *JournalEntry) *caseInJournal {
 	return &caseInJournal{Case: Case{
 		Incarnation: first.Incarnation, Began: first.At,
-		Accusers: []Statement{}, Testimonies: []Statement{}, Abstentions: []Statement{}, Answers: []Statement{},
+		Accusers: []Statement{}, Testimonies: []Statement{}, Abstentions: []Statement{}, Answers: []Statement{}, Hearers: []Statement{},
 	}}
 }
 
-func (c *caseInJournal) add(e JournalEntry) {
+func (c *caseInJournal) add(e *JournalEntry) {
 	said := Statement{By: e.By, At: e.At, AfterMS: millis(e.At.Sub(c.Began)), Late: c.end != nil}
 	switch e.Kind {
 	case kindAccused:
@@ -145,6 +147,12 @@ func (c *caseInJournal) add(e JournalEntry) {
 	case kindHeld:
 		if c.HeldBack == nil {
 			c.HeldBack = &e.At
+		}
+	case kindHeard:
+		if e.By != "" {
+			c.Hearers = append(c.Hearers, said)
+		} else if c.end == nil {
+			c.heard, c.HeardBefore = e, &e.At
 		}
 	}
 }

@@ -48,6 +48,14 @@ type Case struct {
 	Testimonies []Statement `json:"testimonies"`
 	Abstentions []Statement `json:"abstentions"`
 	Answers     []Statement `json:"answers"`
+	// Hearers are the nodes at which packets of it arrived after the
+	// accusation: it may only be slow, and a verdict waits longer.
+	Hearers []Statement `json:"hearers"`
+	// HeardBefore is when the answering node noted that a packet of it had
+	// arrived somewhere shortly before the accusation, the last time; how
+	// shortly is in the note of that entry. A verdict waits until its silence is
+	// longer.
+	HeardBefore *time.Time `json:"heard_before,omitempty"`
 	// HeldBack is when the engine's word that it failed was held back.
 	HeldBack *time.Time `json:"held_back,omitempty"`
 }

@@ -102,3 +102,35 @@ func BenchmarkSend(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkPath sends packets through one transport and takes them from the channel of another of the same kind: what a
+// packet costs the cluster.
+func BenchmarkPath(b *testing.B) {
+	const burst = 64
+	for _, impl := range implementations {
+		for _, size := range []int{100, 1200} {
+			b.Run(fmt.Sprintf("impl=%s/size=%d", impl.name, size), func(b *testing.B) {
+				from, _ := impl.open(b)
+				to, port := impl.open(b)
+				addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+				packet := make([]byte, size)
+				b.ReportAllocs()
+				b.ResetTimer()
+				start := cpuTime(b)
+				for left := b.N; left > 0; {
+					n := min(burst, left)
+					for range n {
+						if _, err := from.WriteTo(packet, addr); err != nil {
+							b.Fatal(err)
+						}
+					}
+					for range n {
+						<-to.PacketCh()
+					}
+					left -= n
+				}
+				reportCPU(b, start)
+			})
+		}
+	}
+}

@@ -50,11 +50,44 @@ func TestContract(t *testing.T) {
 		needIPv6(t)
 		transporttest.Run(t, ours("::1", "::1"))
 	})
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		t.Run("ours over both families, reached at "+host, func(t *testing.T) {
+			needIPv6(t)
+			transporttest.Run(t, func(t *testing.T) (memberlist.NodeAwareTransport, memberlist.NodeAwareTransport) {
+				both := func() memberlist.NodeAwareTransport {
+					return reachedAt{open(t, Config{Bind: "::", Logger: zerolog.Nop()}), net.ParseIP(host)}
+				}
+				return both(), both()
+			})
+		})
+	}
+	t.Run("memberlist's over IPv6", func(t *testing.T) {
+		needIPv6(t)
+		transporttest.Run(t, func(t *testing.T) (memberlist.NodeAwareTransport, memberlist.NodeAwareTransport) {
+			return openNet(t, "::1"), openNet(t, "::1")
+		})
+	})
 	t.Run("memberlist's", func(t *testing.T) {
 		transporttest.Run(t, func(t *testing.T) (memberlist.NodeAwareTransport, memberlist.NodeAwareTransport) {
 			return openNet(t, "127.0.0.1"), openNet(t, "127.0.0.2")
 		})
 	})
+}
+
+// reachedAt is a transport for all addresses that advertises one of this machine alone.
+type reachedAt struct {
+	*Transport
+	ip net.IP
+}
+
+func (r reachedAt) FinalAdvertiseAddr(ip string, port int) (net.IP, int, error) {
+	if ip != "" {
+		return r.Transport.FinalAdvertiseAddr(ip, port)
+	}
+	if v4 := r.ip.To4(); v4 != nil {
+		return v4, r.Port(), nil
+	}
+	return r.ip, r.Port(), nil
 }
 
 // openNet opens memberlist's own transport.

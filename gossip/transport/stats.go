@@ -39,34 +39,26 @@ func (d Drop) String() string {
 	return "unknown"
 }
 
-// Stats is a snapshot of what a Transport has carried since New. Bytes are payload, without IP, UDP and TCP headers.
-// Packets in are those that reached the queue; packets out those that the kernel took.
+// Stats is a snapshot of what a Transport has carried since New: all of it, and by class of peer.
 type Stats struct {
-	PacketsIn, PacketBytesIn   uint64
-	PacketsOut, PacketBytesOut uint64
-	StreamsIn, StreamBytesIn   uint64 // streams accepted; bytes read from streams of both directions
-	StreamsOut, StreamBytesOut uint64 // streams dialled; bytes written to streams of both directions
-	StreamsOpen                int    // inbound streams open now
-	Drops                      [NumDrops]uint64
+	Traffic
+	Peers       [NumPeers]Traffic
+	StreamsOpen int // inbound streams open now
+	Drops       [NumDrops]uint64
 }
 
 type counters struct {
-	packetsIn, packetBytesIn   atomic.Uint64
-	packetsOut, packetBytesOut atomic.Uint64
-	streamsIn, streamBytesIn   atomic.Uint64
-	streamsOut, streamBytesOut atomic.Uint64
-	drops                      [NumDrops]atomic.Uint64
+	peers [NumPeers]traffic
+	drops [NumDrops]atomic.Uint64
 }
 
 // Stats returns the counters. Each is read atomically, all of them together are not: a packet that arrives meanwhile may be in one
 // and not yet in another. It is cheap enough for every scrape and safe for concurrent use.
 func (t *Transport) Stats() Stats {
-	s := Stats{
-		PacketsIn: t.count.packetsIn.Load(), PacketBytesIn: t.count.packetBytesIn.Load(),
-		PacketsOut: t.count.packetsOut.Load(), PacketBytesOut: t.count.packetBytesOut.Load(),
-		StreamsIn: t.count.streamsIn.Load(), StreamBytesIn: t.count.streamBytesIn.Load(),
-		StreamsOut: t.count.streamsOut.Load(), StreamBytesOut: t.count.streamBytesOut.Load(),
-		StreamsOpen: t.gate.len(),
+	s := Stats{StreamsOpen: t.gate.len()}
+	for i := range s.Peers {
+		s.Peers[i] = t.count.peers[i].load()
+		s.Traffic.add(s.Peers[i])
 	}
 	for i := range s.Drops {
 		s.Drops[i] = t.count.drops[i].Load()

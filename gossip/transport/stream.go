@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -24,9 +25,10 @@ const (
 // stream is a TCP connection of either direction with its bounds. It is what StreamCh and DialTimeout hand out.
 type stream struct {
 	net.Conn
-	t    *Transport
-	dir  direction
-	pass *pass // nil when outbound
+	t     *Transport
+	dir   direction
+	pass  *pass    // nil when outbound
+	count *traffic // of the peer's class
 
 	src  *bufio.Reader // the connection, for looking ahead
 	body io.Reader     // what Read delivers; nil until the head has been inspected
@@ -50,7 +52,12 @@ type stream struct {
 }
 
 func (t *Transport) newStream(conn net.Conn, dir direction) *stream {
-	s := &stream{Conn: conn, t: t, dir: dir, closed: make(chan struct{})}
+	peer := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+	peer = netip.AddrPortFrom(peer.Addr().Unmap().WithZone(""), peer.Port())
+	if dir == inbound {
+		peer = netip.AddrPortFrom(peer.Addr(), 0)
+	}
+	s := &stream{Conn: conn, t: t, dir: dir, count: &t.count.peers[t.peerOf(peer)], closed: make(chan struct{})}
 	s.src = bufio.NewReaderSize((*rawReader)(s), maxHead)
 	if dir == inbound {
 		s.hard = time.Now().Add(t.cfg.StreamTimeout)
@@ -84,7 +91,7 @@ func (r *rawReader) Read(p []byte) (int, error) {
 	}
 	n, err := s.Conn.Read(p)
 	s.raw += int64(n)
-	s.t.count.streamBytesIn.Add(uint64(n))
+	s.count.streamBytesIn.Add(uint64(n))
 	return n, err
 }
 
@@ -145,6 +152,13 @@ func (s *stream) handOver() {
 	s.stall = true
 	s.readUntil = time.Time{}
 	s.readHard = earliest(s.hard, time.Now().Add(decodeTime+time.Duration(s.left)*time.Second/leastRate))
+}
+
+// handedOver reports whether the engine may be answering the stream.
+func (s *stream) handedOver() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dir == inbound && s.stall
 }
 
 // packedReader reads the compressed part of a stream. It is an io.ByteReader, so that lzw does not read beyond it.
@@ -225,7 +239,7 @@ func (s *stream) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := s.Conn.Write(p)
-	s.t.count.streamBytesOut.Add(uint64(n))
+	s.count.streamBytesOut.Add(uint64(n))
 	s.mu.Lock()
 	s.written += int64(n)
 	s.mu.Unlock()

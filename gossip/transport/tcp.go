@@ -38,7 +38,6 @@ func (t *Transport) accept() {
 			continue
 		}
 		wait = 0
-		t.count.streamsIn.Add(1)
 		t.welcome(conn)
 	}
 }
@@ -47,6 +46,7 @@ func (t *Transport) accept() {
 func (t *Transport) welcome(conn *net.TCPConn) {
 	from := conn.RemoteAddr()
 	s := t.newStream(conn, inbound)
+	s.count.streamsIn.Add(1)
 	pass, err := t.gate.enter(from.(*net.TCPAddr).AddrPort().Addr(), time.Now(), func() {
 		t.quiet.drop(StreamDisplaced).Stringer("from", from).Msg("closed a waiting stream in favour of another address")
 		s.Close()
@@ -184,7 +184,7 @@ func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 		conn.Close()
 		return nil, fmt.Errorf("dialling %s: %w", addr, errDown)
 	}
-	t.count.streamsOut.Add(1)
+	s.count.streamsOut.Add(1)
 	return s, nil
 }
 

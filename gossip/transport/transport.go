@@ -100,9 +100,10 @@ type Transport struct {
 	reply  atomic.Int64 // bytes in the answers to push/pulls, see learnReply
 	quiet  quiet
 
-	packets chan *memberlist.Packet
-	streams chan net.Conn
-	inbound atomic.Pointer[func(*memberlist.Packet) *memberlist.Packet] // the tap; nil without
+	packets  chan *memberlist.Packet
+	streams  chan net.Conn
+	inbound  atomic.Pointer[func(*memberlist.Packet) *memberlist.Packet] // the tap; nil without
+	classify atomic.Pointer[func(netip.AddrPort) Peer]                   // nil without
 
 	resolveMu sync.Mutex
 	resolved  *cache[string, netip.AddrPort] // guarded by resolveMu
@@ -207,7 +208,27 @@ func listenError(what string, ip netip.Addr, port int, err error) error {
 	return fmt.Errorf("cannot listen on %s %v: %w", what, where, err)
 }
 
-// Shutdown stops listening, aborts dials, closes every stream of either direction and waits for the transport's
+// answerTimeout is how long Shutdown waits for the answers that the engine is giving: a newcomer whose join is cut off here would
+// have to start all over with another seed.
+const answerTimeout = 300 * time.Millisecond
+
+// drain waits until the engine has closed the streams that it is answering.
+func drain(open map[*stream]struct{}) {
+	timeout := time.NewTimer(answerTimeout)
+	defer timeout.Stop()
+	for s := range open {
+		if !s.handedOver() {
+			continue
+		}
+		select {
+		case <-s.closed:
+		case <-timeout.C:
+			return
+		}
+	}
+}
+
+// Shutdown stops listening, aborts dials, gives the engine a moment (300 ms) to finish the answers that it is giving, closes every stream of either direction and waits for the transport's
 // goroutines. It may be called more than once; each call returns when all is done. PacketCh and StreamCh stay
 // open, for their reader may be about to receive from them, and deliver nothing more than what they hold.
 func (t *Transport) Shutdown() error {
@@ -222,6 +243,7 @@ func (t *Transport) Shutdown() error {
 	if first {
 		t.stop()
 		err = errors.Join(t.udp.Close(), t.tcp.Close())
+		drain(open)
 		for s := range open {
 			s.Close()
 		}

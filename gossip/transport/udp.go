@@ -100,8 +100,9 @@ func (r *receiver) handle(data []byte, from netip.AddrPort, now time.Time) {
 	}
 	select {
 	case t.packets <- p:
-		t.count.packetsIn.Add(1)
-		t.count.packetBytesIn.Add(uint64(len(data)))
+		count := &t.count.peers[t.peerOf(from)]
+		count.packetsIn.Add(1)
+		count.packetBytesIn.Add(uint64(len(data)))
 		r.queue.add(len(p.Buf))
 	default: // what Inject has queued in between took the last place
 		t.count.drops[PacketQueueFull].Add(1)
@@ -180,8 +181,9 @@ func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	}
 	now := time.Now()
 	if err == nil {
-		t.count.packetsOut.Add(1)
-		t.count.packetBytesOut.Add(uint64(len(b)))
+		count := &t.count.peers[t.peerOf(to)]
+		count.packetsOut.Add(1)
+		count.packetBytesOut.Add(uint64(len(b)))
 		return now, nil
 	}
 	if t.ctx.Err() != nil {

@@ -9,3 +9,23 @@ func EncodeAck(seqNo uint32) []byte {
 	ack = binary.BigEndian.AppendUint32(ack, seqNo)
 	return append(ack, 0xa7, 'P', 'a', 'y', 'l', 'o', 'a', 'd', mpNil)
 }
+
+// maxCompound is how many messages a compound message holds: one byte counts them.
+const maxCompound = 255
+
+// EncodeUsers returns the engine's compound message of messages as user messages, of at most the first 255. A single one is not
+// wrapped. None may have more than 65534 bytes.
+func EncodeUsers(messages [][]byte) []byte {
+	messages = messages[:min(len(messages), maxCompound)]
+	if len(messages) == 1 {
+		return append([]byte{byte(User)}, messages[0]...)
+	}
+	out := []byte{typeCompound, byte(len(messages))}
+	for _, m := range messages {
+		out = binary.BigEndian.AppendUint16(out, uint16(1+len(m)))
+	}
+	for _, m := range messages {
+		out = append(append(out, byte(User)), m...)
+	}
+	return out
+}

@@ -119,6 +119,7 @@ type member struct {
 	*memberlist.Memberlist
 	name string
 	end  *end
+	ring *memberlist.Keyring // nil without encryption
 
 	mu       sync.Mutex
 	meta     []byte
@@ -200,6 +201,7 @@ func start(t *testing.T, s security, count int) []*member {
 		if m.Memberlist, err = memberlist.Create(config); err != nil {
 			t.Fatal(err)
 		}
+		m.ring = config.Keyring
 		members = append(members, m)
 		if _, err := m.Join([]string{members[0].end.addr.String()}); err != nil {
 			t.Fatal(err)

@@ -74,6 +74,7 @@ func genMessage() *rapid.Generator[Message] {
 				1, MaxWitnesses).Draw(t, "witnesses"),
 			Hearers: rapid.SliceOfN(rapid.Map(genName(0), func(name string) string { return "h" + name }),
 				0, MaxWitnesses).Draw(t, "hearers"),
+			Before: rapid.Uint16().Draw(t, "before"),
 		}
 	})
 	return rapid.OneOf(forcedOut, stateSync, testimony)
@@ -113,8 +114,9 @@ func TestMessageBytes(t *testing.T) {
 			State: StateLeft, AgeMillis: 1000, Meta: []byte{1, 2}, ForcedOut: true}}},
 			"\xb7\x01\x02\x81\xa1n\x01" +
 				"\x88\xa1a\xa4\x0a\x00\x00\x01\xa1f\xc3\xa1i\x01\xa1m\xa2\x01\x02\xa1n\xa2n1\xa1o\xcd\x1f\x0a\xa1s\x04\xa1t\xcd\x03\xe8"},
-		{&Testimony{Subject: "n1", Incarnation: 7, Age: 50, Witnesses: []string{"n2", "n3"}}, "\xb7\x01\x03\x95\xa2n1\x07\x32\x92\xa2n2\xa2n3\xc0"},
-		{&Testimony{Subject: "n1", Witnesses: []string{"n2"}, Hearers: []string{"n3"}}, "\xb7\x01\x03\x95\xa2n1\x00\x00\x91\xa2n2\x91\xa2n3"},
+		{&Testimony{Subject: "n1", Incarnation: 7, Age: 50, Witnesses: []string{"n2", "n3"}}, "\xb7\x01\x03\x96\xa2n1\x07\x32\x92\xa2n2\xa2n3\xc0\x00"},
+		{&Testimony{Subject: "n1", Witnesses: []string{"n2"}, Hearers: []string{"n3"}}, "\xb7\x01\x03\x96\xa2n1\x00\x00\x91\xa2n2\x91\xa2n3\x00"},
+		{&Testimony{Subject: "n1", Before: 31}, "\xb7\x01\x03\x96\xa2n1\x00\x00\xc0\xc0\x1f"},
 	}
 	for _, tt := range tests {
 		got, err := Encode(tt.m)
@@ -268,7 +270,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 // So is one that a later release adds to a testimony.
 func TestDecodeSkipsMoreOfATestimony(t *testing.T) {
-	got, err := Decode([]byte("\xb7\x01\x03\x97\xa2n1\x07\x32\x91\xa2n2\xc0\x92\x01\x02\xa1x"))
+	got, err := Decode([]byte("\xb7\x01\x03\x98\xa2n1\x07\x32\x91\xa2n2\xc0\x00\x92\x01\x02\xa1x"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,6 +296,11 @@ func TestEncodeSuspect(t *testing.T) {
 		{Kind: Suspect, Node: "n1", From: "n2", Incarnation: 1<<32 - 1},
 		{Kind: Suspect, Node: long, From: long},
 	} {
+		dead := want
+		dead.Kind = Dead
+		if got, err := peek(NewPeeker("", nil), EncodeDead(want.Node, want.From, want.Incarnation)); err != nil || diffSeen([]Seen{dead}, got) != "" {
+			t.Errorf("got %+v, %v; want %+v", got, err, dead)
+		}
 		got, err := peek(NewPeeker("", nil), EncodeSuspect(want.Node, want.From, want.Incarnation))
 		if err != nil {
 			t.Fatal(err)
@@ -390,4 +397,22 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("(-first +again)\n%s", diff)
 		}
 	})
+}
+
+func TestEncodeUsers(t *testing.T) {
+	for _, count := range []int{1, 2, 255, 300} {
+		var messages [][]byte
+		for i := range count {
+			messages = append(messages, bytes.Repeat([]byte{byte(i)}, i))
+		}
+		got, err := peek(NewPeeker("", nil), EncodeUsers(messages))
+		if err != nil || len(got) != min(count, 255) {
+			t.Errorf("of %d messages %d are seen, error %v", count, len(got), err)
+		}
+		for _, s := range got {
+			if s.Kind != User {
+				t.Errorf("%v", s)
+			}
+		}
+	}
 }

@@ -65,8 +65,11 @@ const (
 // Seen is one message of the engine, as it passed. All of it is the visitor's to keep.
 type Seen struct {
 	Kind Kind
-	// SeqNo of a Ping or IndirectPing, and of the Ack or Nack that answers it. These kinds have no other field.
+	// SeqNo of a Ping or IndirectPing, and of the Ack or Nack that answers it. These kinds have no other field but Digest.
 	SeqNo uint32
+	// Digest in the payload of an Ack, if Told; both only while ReadDigests is on.
+	Digest Digest
+	Told   bool
 	// Node is whom a Suspect, Alive or Dead is about.
 	Node string
 	// From is who says it, for Suspect and Dead. A Dead about a node from itself means that it leaves.
@@ -92,7 +95,8 @@ type Peeker struct {
 	keys       func() [][]byte
 	plainToo   bool // with keys, packets in plain text are read as well
 	opener     opener
-	scratch    sync.Pool // of *scratch
+	scratch    sync.Pool   // of *scratch
+	digests    atomic.Bool // read the payload of acks
 	packets    atomic.Uint64
 	unreadable atomic.Uint64
 	messages   [kindEnd]atomic.Uint64
@@ -120,6 +124,9 @@ type PeekerOption func(*Peeker)
 // AcceptPlain lets a Peeker with keys read packets in plain text, too, as the engine does without GossipVerifyIncoming:
 // what no key opens is taken for plain.
 func AcceptPlain() PeekerOption { return func(p *Peeker) { p.plainToo = true } }
+
+// ReadDigests says whether digests are to be read off acks, which are every other packet; at first they are not.
+func (p *Peeker) ReadDigests(on bool) { p.digests.Store(on) }
 
 // Stats returns the counts so far.
 func (p *Peeker) Stats() Stats {
@@ -265,6 +272,9 @@ func (w *walk) message(message []byte, depth int) {
 		if err != nil {
 			w.fail(err)
 			return
+		}
+		if seen.Kind == Ack && w.p.digests.Load() {
+			seen.Digest, seen.Told = readDigest(body)
 		}
 		w.p.messages[kind].Add(1)
 		w.visit(seen)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"unicode"
@@ -16,6 +17,32 @@ const (
 	MaxTagKey   = 64  // bytes
 	MaxTagValue = 256 // bytes
 )
+
+// lifeBytes is what the life of a process takes behind the tags: a msgpack uint 32.
+const lifeBytes = 5
+
+// EncodeMeta returns the metadata that carries tags and a number that another process of the same name does not
+// have, unless it is 0 or the tags leave no room for it. It fails as [EncodeTags] does.
+func EncodeMeta(tags map[string]string, life uint32) ([]byte, error) {
+	meta, err := EncodeTags(tags)
+	if err == nil && life != 0 && len(meta)+lifeBytes <= MaxMeta {
+		meta = append(meta, mpUint32, byte(life>>24), byte(life>>16), byte(life>>8), byte(life))
+	}
+	return meta, err
+}
+
+// DecodeMeta is the inverse of [EncodeMeta]; the life is 0 when there is none. It fails as [DecodeTags] does.
+func DecodeMeta(meta []byte) (tags map[string]string, life uint32, err error) {
+	if len(meta) <= MaxMeta { // else DecodeTags says so
+		if body := len(meta) - lifeBytes; body > 2 && meta[body] == mpUint32 {
+			if tags, err := DecodeTags(meta[:body]); err == nil {
+				return tags, binary.BigEndian.Uint32(meta[body+1:]), nil
+			}
+		}
+	}
+	tags, err = DecodeTags(meta)
+	return tags, 0, err
+}
 
 // EncodeTags returns the metadata that carries tags. Equal tags give equal bytes. It fails with ErrInvalid for
 //   - a key that is not of 1 to MaxTagKey of the characters a-z A-Z 0-9 _ . - /

@@ -54,6 +54,33 @@ func TestTagsSurviveTheWire(t *testing.T) {
 	})
 }
 
+// What tells one process from the next travels with the tags, where they leave room for it.
+func TestMetaSurvivesTheWire(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tags, life := genTags().Draw(t, "tags"), rapid.Uint32().Draw(t, "life")
+		meta, err := EncodeMeta(tags, life)
+		if _, plainErr := EncodeTags(tags); (err == nil) != (plainErr == nil) {
+			t.Fatalf("with a life: %v, without: %v", err, plainErr)
+		}
+		if err != nil {
+			return
+		}
+		got, gotLife, err := DecodeMeta(meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(tags, got) || len(meta) > MaxMeta {
+			t.Errorf("%q became %q in %d bytes", tags, got, len(meta))
+		}
+		if gotLife != life && !(gotLife == 0 && len(meta)+lifeBytes > MaxMeta) {
+			t.Errorf("life %d became %d", life, gotLife)
+		}
+	})
+	if _, life, err := DecodeMeta([]byte("plain memberlist")); err == nil {
+		t.Errorf("metadata that is not ours has life %d", life)
+	}
+}
+
 func TestTagsAreSortedBytes(t *testing.T) {
 	got, err := EncodeTags(map[string]string{"role": "db", "dc": "eu", "zone": ""})
 	if err != nil {
@@ -71,7 +98,7 @@ func TestNoTagsAreOursToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, meta := range [][]byte{meta, {magic, version, mpNil}} {
-		tags, err := DecodeTags(meta)
+		tags, _, err := DecodeMeta(meta)
 		if err != nil || tags == nil || len(tags) != 0 {
 			t.Fatalf("%x is decoded to %v, %v; want an empty map", meta, tags, err)
 		}
@@ -177,7 +204,7 @@ func FuzzDecodeTags(f *testing.F) {
 		f.Add(meta)
 	}
 	f.Fuzz(func(t *testing.T, meta []byte) {
-		tags, err := DecodeTags(meta)
+		tags, _, err := DecodeMeta(meta)
 		if err != nil {
 			return
 		}

@@ -18,8 +18,9 @@ type Testimony struct {
 	Subject     string   // 1 to MaxName bytes
 	Incarnation uint32   // of the subject
 	Age         uint16   // how long ago the subject was first accused, in hundredths of a second; what is longer is cut off
-	Witnesses   []string // 1 to MaxWitnesses, of 1 to MaxName bytes each, none of them the subject
+	Witnesses   []string // at most MaxWitnesses, of 1 to MaxName bytes each, none of them the subject; none only when Before is known
 	Hearers     []string // where packets of the subject still arrive; at most MaxWitnesses names of 1 to MaxName bytes; older versions neither send nor read it
+	Before      uint16   // how long before the accusation a packet of the subject arrived anywhere, in hundredths of a second and one more; 0 = not known
 }
 
 // testimonyBody is a Testimony as it is encoded, in this order.
@@ -31,19 +32,20 @@ type testimonyBody struct {
 	Age         uint16
 	Witnesses   []string
 	Hearers     []string
+	Before      uint16
 }
 
 func (*Testimony) kind() byte { return typeTestimony }
 func (*Testimony) limit() int { return MaxBroadcast }
 
 func (t *Testimony) encode(enc *codec.Encoder) error {
-	return enc.Encode(&testimonyBody{Subject: t.Subject, Incarnation: t.Incarnation, Age: t.Age, Witnesses: t.Witnesses, Hearers: t.Hearers})
+	return enc.Encode(&testimonyBody{Subject: t.Subject, Incarnation: t.Incarnation, Age: t.Age, Witnesses: t.Witnesses, Hearers: t.Hearers, Before: t.Before})
 }
 
 func (t *Testimony) decode(dec *codec.Decoder) error {
 	var body testimonyBody
 	err := dec.Decode(&body)
-	*t = Testimony{Subject: body.Subject, Incarnation: body.Incarnation, Age: body.Age, Witnesses: body.Witnesses, Hearers: body.Hearers}
+	*t = Testimony{Subject: body.Subject, Incarnation: body.Incarnation, Age: body.Age, Witnesses: body.Witnesses, Hearers: body.Hearers, Before: body.Before}
 	return err
 }
 
@@ -51,7 +53,7 @@ func (t *Testimony) validate() error {
 	if len(t.Subject) == 0 || len(t.Subject) > MaxName {
 		return fmt.Errorf("%w: the subject has %d bytes, must be 1 to %d", ErrInvalid, len(t.Subject), MaxName)
 	}
-	if len(t.Witnesses) == 0 || len(t.Witnesses) > MaxWitnesses {
+	if len(t.Witnesses) == 0 && t.Before == 0 || len(t.Witnesses) > MaxWitnesses {
 		return fmt.Errorf("%w: %d witnesses, must be 1 to %d", ErrInvalid, len(t.Witnesses), MaxWitnesses)
 	}
 	if len(t.Hearers) > MaxWitnesses {
@@ -76,7 +78,17 @@ func (t *Testimony) validate() error {
 // EncodeSuspect returns the engine's accusation of node by from. A node hands it to its own engine, put into a packet by
 // Wrap, to make it refute a testimony about itself. Names may have up to MaxName bytes.
 func EncodeSuspect(node, from string, incarnation uint32) []byte {
-	b := append(make([]byte, 0, 48+len(node)+len(from)), byte(Suspect), 0x83)
+	return encodeClaim(Suspect, node, from, incarnation)
+}
+
+// EncodeDead returns the engine's message that from holds node dead. A node hands it to its own engine to make it give a
+// member up. Names may have up to MaxName bytes.
+func EncodeDead(node, from string, incarnation uint32) []byte {
+	return encodeClaim(Dead, node, from, incarnation)
+}
+
+func encodeClaim(kind Kind, node, from string, incarnation uint32) []byte {
+	b := append(make([]byte, 0, 48+len(node)+len(from)), byte(kind), 0x83)
 	field := func(key string) {
 		b = append(b, 0xa0|byte(len(key)))
 		b = append(b, key...)

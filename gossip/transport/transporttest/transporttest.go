@@ -34,6 +34,9 @@ func Run(t *testing.T, pair Pair) {
 		{"the advertised address is the one to send to", testAdvertise},
 		{"an explicit address is advertised as it is", testAdvertiseExplicit},
 		{"packets arrive whole, from the sender's address, with a time stamp", testPackets},
+		{"the largest packet arrives, a larger one is an error", testLargestPacket},
+		{"an empty packet is not delivered", testEmptyPacket},
+		{"packets of many senders at once stay whole", testConcurrentPackets},
 		{"a packet's bytes are never written again", testPacketsKept},
 		{"the sender may reuse its buffer", testSendBufferReused},
 		{"an address that means nothing is an error", testBadAddress},
@@ -41,11 +44,16 @@ func Run(t *testing.T, pair Pair) {
 		{"both variants of sending and dialling do the same", testAddressVariants},
 		{"a stream carries bytes both ways and ends with EOF", testStream},
 		{"many streams at once keep their bytes apart", testStreams},
+		{"streams of both directions at once", testDialTwoWays},
+		{"what was written before a close is read", testCloseAfterWrite},
+		{"a half closed stream carries bytes the other way", testHalfClose},
+		{"a write stops at its deadline", testWriteDeadline},
 		{"a read stops at its deadline", testReadDeadline},
 		{"a deadline set during a read ends it", testDeadlineDuringRead},
 		{"a closed stream fails at both ends", testStreamClosed},
 		{"dialling where nobody listens fails in time", testDialNobody},
 		{"two engines join, gossip and leave over it", testEngine},
+		{"shutdown ends amid traffic", testShutdownWhileBusy},
 		{"shutdown may be repeated and silences everything", testShutdown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -235,23 +243,12 @@ func testAddressVariants(t *testing.T, p *peers) {
 // returns the other end after that ping.
 func accept(t *testing.T, conn net.Conn, tr memberlist.Transport) net.Conn {
 	t.Helper()
-	if _, err := conn.Write([]byte{pingMessage}); err != nil {
-		t.Fatalf("writing the first byte: %v", err)
+	other, err := tryAccept(conn, tr)
+	if err != nil {
+		t.Fatal(err)
 	}
-	select {
-	case other := <-tr.StreamCh():
-		t.Cleanup(func() { other.Close() })
-		if err := other.SetDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatalf("setting a deadline: %v", err)
-		}
-		if _, err := io.ReadFull(other, make([]byte, 1)); err != nil {
-			t.Fatalf("reading the first byte: %v", err)
-		}
-		return other
-	case <-time.After(patience):
-		t.Fatal("no stream has arrived")
-		return nil
-	}
+	t.Cleanup(func() { other.Close() })
+	return other
 }
 
 // exchange sends a text each way.

@@ -1,0 +1,252 @@
+package gossip
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"heartbeat/membership"
+)
+
+var testTimes = syncTimes{
+	quiet: 2 * time.Second, second: 500 * time.Millisecond, spacing: time.Second, horizon: 500 * time.Millisecond, patience: 10 * time.Second,
+	net: 10 * time.Minute, blind: 15 * time.Second,
+}
+
+func digest(sum uint64, held int) membership.Digest { return membership.Digest{Sum: sum, Held: held} }
+
+// comparison is one step of a test of the policy: what is compared when, and whether an exchange begins.
+type comparison struct {
+	at      time.Duration
+	own     membership.Digest
+	changed time.Duration // when own came to be
+	peer    string
+	theirs  membership.Digest
+	want    bool
+}
+
+func TestSyncPolicy(t *testing.T) {
+	const s = time.Second
+	here, there := digest(1, 100), digest(2, 100)
+	for name, steps := range map[string][]comparison{
+		"agreement":              {{100 * s, here, 0, "a", here, false}, {101 * s, here, 0, "b", here, false}},
+		"two peers differ":       {{100 * s, here, 0, "a", there, false}, {101 * s, here, 0, "b", there, true}},
+		"one peer differs twice": {{100 * s, here, 0, "a", there, false}, {101 * s, here, 0, "a", there, false}, {102 * s, here, 0, "b", there, true}},
+		"an agreement between":   {{100 * s, here, 0, "a", there, false}, {101 * s, here, 0, "b", here, false}, {102 * s, here, 0, "c", there, true}},
+		"two agreements between": {{100 * s, here, 0, "a", there, false}, {101 * s, here, 0, "b", here, false},
+			{102 * s, here, 0, "c", here, false}, {103 * s, here, 0, "d", there, false}},
+		"a difference of long ago":                {{100 * s, here, 0, "a", there, false}, {111 * s, here, 0, "b", there, false}, {112 * s, here, 0, "c", there, true}},
+		"two members, one of which differs twice": {{100 * s, digest(1, 2), 0, "a", digest(2, 2), false}, {101 * s, digest(1, 2), 0, "a", digest(2, 2), true}},
+		"gossip arrived between": {{100 * s, here, 0, "a", there, false}, {101 * s, there, 100 * s, "b", digest(3, 100), false},
+			{103 * s, there, 100 * s, "c", digest(3, 100), true}},
+		"a peer that holds many more":       {{100 * s, here, 0, "a", digest(2, 150), true}},
+		"a peer that holds many fewer":      {{100 * s, here, 0, "a", digest(2, 50), false}, {101 * s, here, 0, "b", digest(2, 50), true}},
+		"many more, but news are coming in": {{100 * s, here, 99 * s, "a", digest(2, 102), false}},
+		"busy for long, and nobody agrees": {{100 * s, digest(1, 100), 99 * s, "a", there, false}, {105 * s, digest(3, 100), 104 * s, "b", there, false},
+			{110 * s, digest(4, 100), 109 * s, "c", there, true}},
+		"busy for long, and somebody agrees": {{100 * s, digest(1, 100), 99 * s, "a", there, false}, {105 * s, digest(3, 100), 104 * s, "b", digest(3, 100), false},
+			{110 * s, digest(4, 100), 109 * s, "c", there, false}},
+		"joining, and gossip will do it":   {{1 * s, digest(1, 100), 1 * s, "a", digest(2, 120), true}, {2 * s, digest(3, 200), 2 * s, "b", digest(2, 210), false}},
+		"joining, and gossip is too slow":  {{1 * s, digest(1, 100), 1 * s, "a", digest(1, 100), false}, {2 * s, digest(3, 110), 2 * s, "b", digest(2, 160), true}},
+		"joining, and the peer holds less": {{1 * s, digest(1, 100), 1 * s, "a", digest(2, 10), false}, {2 * s, digest(3, 110), 2 * s, "b", digest(2, 20), false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Unix(1000, 0)
+			p := newSyncPolicy(testTimes, begin, func() float64 { return 0 })
+			for i, c := range steps {
+				now := begin.Add(c.at)
+				if got := p.compare(now, c.own, begin.Add(c.changed), c.peer, c.theirs); got != c.want {
+					t.Fatalf("step %d: an exchange begins: %v, want %v", i, got, c.want)
+				}
+				if c.want {
+					p.done(now, c.peer, c.theirs.Sum, c.own, digest(c.own.Sum+100, c.own.Held), false)
+				}
+			}
+		})
+	}
+}
+
+// Another peer is asked after a difference that is alone, on a quiet view, and at no other time.
+func TestAskAnother(t *testing.T) {
+	const s, ms = time.Second, time.Millisecond
+	here, there := digest(1, 100), digest(2, 100)
+	for name, c := range map[string]struct {
+		steps   []comparison // want: whether another peer is to be asked
+		inDoubt string       // whom the policy then doubts while the digest is still here
+	}{
+		"agreement":        {[]comparison{{100 * s, here, 0, "a", here, false}, {101 * s, here, 0, "b", here, false}}, ""},
+		"a difference":     {[]comparison{{100 * s, here, 0, "a", there, true}}, "a"},
+		"news are coming":  {[]comparison{{100 * s, here, 99 * s, "a", there, false}}, "a"},
+		"many more held":   {[]comparison{{100 * s, here, 0, "a", digest(2, 150), false}}, ""}, // an exchange begins
+		"a second peer":    {[]comparison{{100 * s, here, 0, "a", there, true}, {100500 * ms, here, 0, "b", there, false}}, ""},
+		"the same again":   {[]comparison{{100 * s, here, 0, "a", there, true}, {100900 * ms, here, 0, "a", there, false}, {101 * s, here, 0, "a", there, true}}, "a"},
+		"one agrees":       {[]comparison{{100 * s, here, 0, "a", there, true}, {100500 * ms, here, 0, "b", here, false}}, "a"},
+		"two agree":        {[]comparison{{100 * s, here, 0, "a", there, true}, {100500 * ms, here, 0, "b", here, false}, {101 * s, here, 0, "c", here, false}}, ""},
+		"gossip closed it": {[]comparison{{100 * s, here, 0, "a", there, true}, {101 * s, there, 100 * s, "b", there, false}}, ""},
+		"two members":      {[]comparison{{100 * s, digest(1, 2), 0, "a", digest(2, 2), true}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Unix(1000, 0)
+			p := newSyncPolicy(testTimes, begin, func() float64 { return 0 })
+			for i, c := range c.steps {
+				now, changed := begin.Add(c.at), begin.Add(c.changed)
+				exchange := p.compare(now, c.own, changed, c.peer, c.theirs)
+				if got := !exchange && p.ask(now, changed, c.peer, c.theirs); got != c.want {
+					t.Fatalf("step %d: another peer is asked: %v, want %v", i, got, c.want)
+				}
+			}
+			if got, ok := p.inDoubt(here); got != c.inDoubt || ok != (got != "") {
+				t.Errorf("in doubt is %q %v, want %q", got, ok, c.inDoubt)
+			}
+		})
+	}
+}
+
+// What an exchange has not changed is tried less and less often: with all peers that say the same, and with a peer that
+// says something else each time.
+func TestFutileExchanges(t *testing.T) {
+	own := digest(1, 100)
+	for name, peerOf := range map[string]func(second int) (string, membership.Digest){
+		"half of the cluster says the same": func(i int) (string, membership.Digest) { return fmt.Sprint("n", i%50), digest(2, 100) },
+		"a liar changes its mind":           func(i int) (string, membership.Digest) { return "liar", digest(uint64(1000+i), 1<<20) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Unix(1000, 0)
+			p := newSyncPolicy(testTimes, begin, func() float64 { return 0.5 })
+			count, asked := map[int]int{}, map[int]int{}
+			for i := 10; i < 3600; i++ {
+				now := begin.Add(time.Duration(i) * time.Second)
+				peer, theirs := peerOf(i)
+				if p.compare(now, own, begin, peer, theirs) {
+					p.done(now, peer, theirs.Sum, own, own, false)
+					count[i/600]++
+				} else if p.ask(now, begin, peer, theirs) {
+					asked[i/600]++
+				}
+			}
+			if asked[0] > count[0] || asked[5] > count[5] {
+				t.Errorf("other peers asked in each ten minutes: %v, exchanges %v", asked, count)
+			}
+			if count[0] < 5 || count[0] > 16 || count[5] < 4 || count[5] > 6 {
+				t.Errorf("exchanges in each ten minutes: %v", count)
+			}
+			// News open the case again.
+			now := begin.Add(time.Hour)
+			p.compare(now, digest(5, 100), begin, "x", digest(2, 100))
+			if !p.compare(now.Add(time.Second), digest(5, 100), begin, "y", digest(2, 100)) {
+				t.Error("after news nothing is tried")
+			}
+		})
+	}
+}
+
+// A failed exchange counts against that peer alone: others that say the same are tried next.
+func TestFailedExchange(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	p := newSyncPolicy(testTimes, begin, func() float64 { return 0 })
+	own, there := digest(1, 100), digest(2, 150)
+	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
+	if !p.compare(at(100), own, begin, "full", there) {
+		t.Fatal("nothing begins")
+	}
+	if p.compare(at(100), own, begin, "b", there) {
+		t.Error("a second one begins beside the first")
+	}
+	p.done(at(100), "full", there.Sum, own, own, true)
+	if p.compare(at(101), own, begin, "full", there) {
+		t.Error("the peer that failed is tried at once")
+	}
+	if !p.compare(at(101), own, begin, "b", there) {
+		t.Error("another peer is not tried")
+	}
+}
+
+func TestSafetyNet(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	run := func(held int, compared bool, edit func(*syncTimes)) (n int) {
+		times := testTimes
+		if edit != nil {
+			edit(&times)
+		}
+		p := newSyncPolicy(times, begin, func() float64 { return 0 })
+		for i := range 3600 {
+			now := begin.Add(time.Duration(i+1) * time.Second)
+			if compared {
+				p.compare(now, digest(1, held), begin, "a", digest(1, held))
+			}
+			if p.due(now, held) {
+				p.done(now, "a", 0, digest(1, held), digest(1, held), false)
+				n++
+			}
+		}
+		return n
+	}
+	for name, c := range map[string]struct{ got, want int }{
+		"agreeing, 10 members":      {run(10, true, nil), 6},
+		"agreeing, 64 members":      {run(64, true, nil), 3},
+		"agreeing, 1000 members":    {run(1000, true, nil), 0},
+		"nobody to compare, 10":     {run(10, false, nil), 240},
+		"nobody to compare, 320":    {run(320, false, nil), 24},
+		"alone":                     {run(1, false, nil), 0},
+		"no net":                    {run(10, true, func(c *syncTimes) { c.net = 0 }), 0},
+		"no net, nobody to compare": {run(10, false, func(c *syncTimes) { c.net = 0 }), 240},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %d exchanges an hour, want %d", name, c.got, c.want)
+		}
+	}
+	p := newSyncPolicy(testTimes, begin, func() float64 { return 0 })
+	now := begin.Add(11 * time.Minute)
+	p.compare(now, digest(1, 10), begin, "a", digest(1, 10))
+	p.exchange(now.Add(-time.Minute))
+	if p.due(now, 10) {
+		t.Error("an exchange that the other side began does not count")
+	}
+}
+
+// Whatever peers say and whenever, exchanges come one at a time and a spacing apart, and the memory stays bounded.
+func TestSyncPolicyBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1000, 0)
+		p := newSyncPolicy(testTimes, now, func() float64 { return rapid.Float64Range(0, 0.999).Draw(t, "jitter") })
+		own, changed := digest(1, 10), now
+		var ended, asked time.Time
+		var running bool
+		var with string
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
+			peer := fmt.Sprint("n", rapid.IntRange(0, 40).Draw(t, "peer"))
+			theirs := digest(rapid.Uint64Range(1, 40).Draw(t, "sum"), rapid.IntRange(0, 1<<24).Draw(t, "held"))
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			case 0:
+				own, changed = digest(rapid.Uint64Range(1, 4).Draw(t, "own"), rapid.IntRange(1, 50).Draw(t, "holds")), now
+			case 1:
+				if running {
+					p.done(now, with, theirs.Sum, own, digest(rapid.Uint64Range(1, 4).Draw(t, "after"), own.Held), rapid.Bool().Draw(t, "failed"))
+					running, ended = false, now
+				}
+			default:
+				begin := p.compare(now, own, changed, peer, theirs)
+				if rapid.Bool().Draw(t, "tick") && !begin {
+					begin = p.due(now, own.Held)
+				}
+				if begin && (running || !ended.IsZero() && now.Sub(ended) < testTimes.spacing) {
+					t.Fatalf("an exchange begins %v after the last one, running %v", now.Sub(ended), running)
+				}
+				if begin {
+					running, with = true, peer
+				} else if p.ask(now, changed, peer, theirs) {
+					if own == theirs || now.Sub(changed) < testTimes.quiet || running || !asked.IsZero() && now.Sub(asked) < testTimes.spacing {
+						t.Fatalf("another peer is asked %v after the last time, running %v, %+v and %+v", now.Sub(asked), running, own, theirs)
+					}
+					asked = now
+				}
+			}
+			if len(p.futile) > maxFutile || len(p.differing) > 2 {
+				t.Fatalf("%d futile, %d differing", len(p.futile), len(p.differing))
+			}
+		}
+	})
+}
