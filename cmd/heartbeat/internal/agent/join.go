@@ -49,6 +49,7 @@ func (a *agent) joinUntil(ctx context.Context, seeds, known []string, settled fu
 		return
 	}
 	a.joined.Store(true)
+	a.node.SetSeeds(seeds) // not the members of the last run: who fails is tried again anyway
 	if len(result.Joined) == 0 {
 		a.log.Info().Msg("all seeds are this node itself: it is the first of its cluster")
 		return

@@ -17,6 +17,7 @@ func (a *app) commands() []*cli.Command {
 		a.whyVerb(),
 		a.observersVerb(),
 		a.journalVerb(),
+		a.partitionsVerb(),
 		a.keysVerb(),
 		a.healthVerb(),
 		a.demoVerb(),

@@ -116,8 +116,11 @@ func sampleInfo() httpapi.Info {
 		Name: "n1", Cluster: "blue", Profile: "lan", Detector: "verdicts", Version: "v1", Bind: "0.0.0.0:7946", Advertise: "10.0.0.1:7946",
 		Epoch: "e1", Started: at.Add(-3 * time.Minute), UptimeMS: 180000, Condition: "connected", Ready: true,
 		Encrypted: true, Members: httpapi.Counts{Alive: 2, Suspect: 1, Failed: 1, Left: 1}, PendingBroadcasts: 2, ViewVersion: 7,
+		Digest: &httpapi.Digest{Sum: "245d2e6f30580d2b", Held: 3, LastAgreed: moments(at.Add(-2 * time.Second)), LastDiffered: moments(at.Add(-time.Minute))},
 	}
 }
+
+func moments(t time.Time) *time.Time { return &t }
 
 func sampleAgent() fakeAgent {
 	view, info := sampleView(), sampleInfo()

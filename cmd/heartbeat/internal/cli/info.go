@@ -83,6 +83,7 @@ func infoTable(term *terminal, info *httpapi.Info) string {
 		{plain("Health score"), plain(fmt.Sprintf("%d (0 is best)", info.HealthScore))},
 		{plain("Ready"), plain(ready)},
 		{plain("Members"), plain(counts(info.Members))},
+		{plain("Digest"), plain(digestText(info))},
 		{plain("Address"), plain(clean(info.Advertise))},
 		{plain("Bound to"), plain(clean(info.Bind))},
 		{plain("Encrypted"), plain(yesNo(info.Encrypted))},
@@ -93,6 +94,26 @@ func infoTable(term *terminal, info *httpapi.Info) string {
 		{plain("Left"), plain(yesNo(info.Left))},
 		{plain("Broadcasts"), plain(fmt.Sprintf("%d waiting", info.PendingBroadcasts))},
 	})
+}
+
+// digestText is the digest, and how it compared with those of peers lately.
+func digestText(info *httpapi.Info) string {
+	d := info.Digest
+	if d == nil {
+		return "- (sync.digest is off)"
+	}
+	now := info.Started.Add(time.Duration(info.UptimeMS * float64(time.Millisecond)))
+	text := fmt.Sprintf("%s of %d members held", clean(d.Sum), d.Held)
+	switch agreed, differed := d.LastAgreed, d.LastDiffered; {
+	case agreed == nil && differed == nil:
+		return text + "; not compared yet"
+	case differed == nil:
+		return text + "; the last peer agreed " + ago(now, *agreed)
+	case agreed == nil:
+		return text + "; no peer has agreed, the last differed " + ago(now, *differed)
+	default:
+		return text + "; a peer agreed " + ago(now, *agreed) + ", one differed " + ago(now, *differed)
+	}
 }
 
 func counts(c httpapi.Counts) string {

@@ -15,7 +15,7 @@ func (a *app) joinVerb() *cli.Command {
 		Usage:     "make the agent's node join a cluster through seeds",
 		ArgsUsage: "SEED...",
 		Description: "A SEED is the gossip address of any node of the cluster: host, host:port or\n" +
-			"[v6]:port. One that answers is enough.",
+			"[v6]:port, or srv:NAME of a service with SRV records. One that answers is enough.",
 		Action: a.ask(func(c *cli.Context, api *httpapi.Client) error {
 			answer, err := api.Join(c.Context, c.Args().Slice())
 			if err != nil {

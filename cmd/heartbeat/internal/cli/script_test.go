@@ -133,6 +133,7 @@ func steady(text string) string {
 		{`unix:\S*/(\w+)`, "SOCKET/$1"},
 		{`\b(\d+[smhd] ago|now)\b`, "AGO"},
 		{`(?m)^(Running for +).*`, "${1}AGO"},
+		{`(?m)^(Digest +)[0-9a-f]{16}( of [0-9]+ members held).*`, "${1}DIGEST${2}"},
 		{`(?m)^(Round trip +).*`, "${1}RTT"},
 		{`(?m)^(Incarnation +)\d+`, "${1}N"},
 		{`(?m)^(Version +).*`, "${1}VERSION"},

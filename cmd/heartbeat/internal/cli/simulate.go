@@ -40,6 +40,7 @@ func (a *app) simulateVerb() *cli.Command {
 			a.simulateListVerb(),
 			a.simulateShowVerb(),
 			a.simulateCheckVerb(),
+			a.simulateGenerateVerb(),
 			a.simulateExplainVerb(),
 			a.simulateSweepVerb(),
 			a.simulateCompareVerb(),

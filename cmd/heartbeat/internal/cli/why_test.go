@@ -26,7 +26,7 @@ func sampleWhy() httpapi.Why {
 		Case: &httpapi.Case{Incarnation: 3, Began: at, Ended: &ended, TookMS: &took, Outcome: "verdict",
 			Accusers:    []httpapi.Statement{statement("n3", 0, false), statement("n8", 4, true)},
 			Testimonies: []httpapi.Statement{statement("n9", 0.6, false), statement("n4", 0.9, false)},
-			Abstentions: []httpapi.Statement{}, Answers: []httpapi.Statement{}},
+			Abstentions: []httpapi.Statement{}, Answers: []httpapi.Statement{}, Hearers: []httpapi.Statement{}},
 		Rules: &httpapi.Rules{Witnesses: []string{"n9", "n1", "n4"}, Quorum: 2, PatienceMS: 1200, Majority: true},
 		Evidence: []httpapi.JournalEntry{
 			{At: second(-60), Member: "n7", Kind: "joined", Incarnation: 3, Via: "engine", Note: "it joined the cluster"},

@@ -27,7 +27,7 @@ import (
 type Settings struct {
 	// Gossip configures the node. Its Logger and its Keyring are not set here.
 	Gossip gossip.Config
-	// Seeds are the addresses to join through: host, host:port or [v6]:port.
+	// Seeds are the addresses to join through: as gossip.ParseSeed reads them.
 	Seeds []string
 	// KeyringPath is the file with the encryption keys; empty: no encryption.
 	KeyringPath string

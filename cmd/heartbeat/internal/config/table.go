@@ -221,7 +221,7 @@ const maxSeeds = 64
 
 func seeds(key, help string) Setting {
 	return Setting{
-		Key: key, Kind: "list", Help: help, Bounds: fmt.Sprintf("host, host:port or [v6]:port, at most %d", maxSeeds), Reload: true,
+		Key: key, Kind: "list", Help: help, Bounds: fmt.Sprintf("host, host:port, [v6]:port or srv:name, at most %d", maxSeeds), Reload: true,
 		get: func(s *Settings) string { return strings.Join(s.Seeds, ",") },
 		set: func(s *Settings, v string) error {
 			var list []string
@@ -230,7 +230,7 @@ func seeds(key, help string) Setting {
 				if part = strings.TrimSpace(part); part == "" {
 					continue
 				}
-				if _, _, err := gossip.SplitSeed(part, gossip.DefaultPort); err != nil {
+				if _, err := gossip.ParseSeed(part, gossip.DefaultPort); err != nil {
 					errs = append(errs, err)
 				}
 				list = append(list, part)

@@ -149,7 +149,7 @@ func saidBy(names []string) string {
 	}
 	names = slices.Clone(names)
 	slices.Sort(names)
-	return " (accused by " + strings.Join(names, ", ") + ")"
+	return " (said by " + strings.Join(names, ", ") + ")"
 }
 
 func (d *demo) comeBack(ctx context.Context) error {
