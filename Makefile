@@ -54,6 +54,11 @@ fuzz: ## every fuzz target for FUZZTIME each
 bench: ## benchmarks beside the code
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-transport
+bench-transport: ## packets per second of CPU against memberlist's transport, and what the tap costs
+	mkdir -p docs/figures
+	@bash -o pipefail -c 'scripts/bench-transport.sh | tee docs/figures/transport.txt'
+
 # The seeds of simulate-suite.
 SEEDS ?= 1-50
 
@@ -69,10 +74,26 @@ simulate-suite: build ## every built-in scenario with many seeds (SEEDS), report
 simulate-validate: ## hold the simulator's engine against theory (about an hour), figures in docs/figures/
 	nice $(GO) test ./simulator -count=1 -run TestEngineAgainstTheory -validate -v -timeout 6h
 
+# The part of verdict-bars: crash, big, idle, frozen, late-50, late-200, partitions, loss-50, loss-200, pauses or sweep; all together take hours.
+PART ?= crash
+
+.PHONY: verdict-bars
+verdict-bars: ## measure verdicts against memberlist (PART=crash and others, SEEDS=1-30), figures in docs/figures/verdicts/
+	nice $(GO) test ./simulator -count=1 -run 'TestVerdictBars/$(PART)$$' -verdict-bars $(if $(filter-out file,$(origin SEEDS)),-verdict-seeds $(SEEDS)) -v -timeout 12h
+
 .PHONY: engines-agree
 engines-agree: build ## compare the virtual engine with real agents in namespaces (root, a quarter of an hour), figures in docs/figures/
 	mkdir -p docs/figures
 	@bash -o pipefail -c 'scripts/engines-agree.sh $(BIN) | tee docs/figures/engines.txt'
+
+.PHONY: soak
+soak: build ## real agents for DURATION (2h) under random faults from SEED (1), in NODES (12) namespaces (root), report in reports/soak/
+	@scripts/soak.sh $(BIN)
+
+.PHONY: verdicts-netns
+verdicts-netns: build ## verdicts against memberlist on real agents, SIGKILL and SIGSTOP (root, a quarter of an hour), figures in docs/figures/
+	mkdir -p docs/figures
+	@bash -o pipefail -c 'scripts/verdicts-netns.sh $(BIN) | tee docs/figures/verdicts-netns.txt'
 
 .PHONY: compare-serf
 compare-serf: build ## memory and CPU of our agent beside Serf's, in one run

@@ -17,20 +17,29 @@ type Arm struct {
 	Set   []string // key=value
 }
 
-// Presets are arms that are known by name: the detectors of others, to compare
-// with.
+// Presets are arms that are known by name: those of others, to compare with, and
+// heartbeat's own.
 //
 //   - memberlist: the engine as it comes, Lifeguard included.
 //   - swim: SWIM with suspicion as in the paper, without what Lifeguard adds to
 //     it: no stretching of probes by nodes that are slow themselves, and a
 //     suspicion timeout that does not depend on how many accuse.
-//   - verdicts: heartbeat's own, in which a quorum of witnesses decides.
+//   - verdicts: the engine with heartbeat's own detector, in which a quorum of
+//     witnesses decides, and nothing else of heartbeat.
+//   - heartbeat: everything as shipped, with verdicts.
 func Presets() []Arm {
 	return []Arm{
-		{Label: "memberlist", Set: []string{"detector=memberlist"}},
-		{Label: "swim", Set: []string{"detector=memberlist", "probe.awareness_max=1", "suspicion.max_timeout_mult=1"}},
-		{Label: "verdicts", Set: []string{"detector=verdicts"}},
+		{Label: "memberlist", Set: engineAlone("detector=memberlist")},
+		{Label: "swim", Set: engineAlone("detector=memberlist", "probe.awareness_max=1", "suspicion.max_timeout_mult=1")},
+		{Label: "verdicts", Set: engineAlone("detector=verdicts")},
+		{Label: "heartbeat", Set: []string{"detector=verdicts"}},
 	}
+}
+
+// engineAlone adds to the overrides those that turn off what heartbeat adds to the engine beside the detector:
+// what is left is memberlist with its settings for a LAN.
+func engineAlone(set ...string) []string {
+	return append(set, "heal.interval=0", "sync.digest=false", "sync.interval=30s")
 }
 
 // AsItIs is the arm without overrides.

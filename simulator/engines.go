@@ -26,8 +26,8 @@ type Engine interface {
 	// Check says what this machine lacks to play the scenario on it.
 	Check(sc *scenario.Scenario) error
 	// Play plays one seed, and tells how far it is, in time since time 0. An
-	// error that is engine.ErrNoAgreement breaks the run off, any other one
-	// the experiment.
+	// error that is engine.ErrNoAgreement or engine.ErrAgentFailed breaks the
+	// run off, any other one the experiment.
 	Play(ctx context.Context, sc *scenario.Scenario, seed uint64, passed func(time.Duration)) (*live.History, error)
 }
 
@@ -35,6 +35,11 @@ type Engine interface {
 // for the virtual engine.
 func checkEngine(on Engine, e *Experiment) error {
 	if on == nil {
+		for _, expected := range e.Scenario.Expect {
+			if expected.Growth != nil {
+				return fmt.Errorf("%s expects a bound of what processes grow by, but in virtual time nodes are no processes: run it with another --engine", e.name)
+			}
+		}
 		return nil
 	}
 	for _, expected := range e.Scenario.Expect {
@@ -60,7 +65,7 @@ func playReal(ctx context.Context, e *Experiment, j job, on Engine, passed func(
 	switch {
 	case ctx.Err() != nil:
 		return run, context.Cause(ctx)
-	case errors.Is(err, engine.ErrNoAgreement):
+	case errors.Is(err, engine.ErrNoAgreement), errors.Is(err, engine.ErrAgentFailed):
 		return e.brokenOff(j.Seed, err)
 	case err != nil:
 		return run, fmt.Errorf("seed %d on %s: %w", j.Seed, on.Name(), err)
@@ -89,7 +94,8 @@ func playReal(ctx context.Context, e *Experiment, j job, on Engine, passed func(
 	return rec.judge.Finish()
 }
 
-// brokenOff is the result of a run in which time 0 never came.
+// brokenOff is the result of a run in which time 0 never came, or an agent
+// failed.
 func (e *Experiment) brokenOff(seed uint64, why error) (oracle.RunResult, error) {
 	plan, err := e.Scenario.Resolve(seed)
 	if err != nil {

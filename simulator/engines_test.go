@@ -118,6 +118,10 @@ func TestRealEnginesThatCannot(t *testing.T) {
 	if holds, broken, err := run(e, &scripted{story: func(uint64, *live.History) error { return apart }}); err != nil || holds || !strings.Contains(broken, "did not agree within 1m") {
 		t.Errorf("nodes that do not agree: holds %v, broken off %q, %v", holds, broken, err)
 	}
+	dead := fmt.Errorf("%w: n2 ended without being told to", engine.ErrAgentFailed)
+	if holds, broken, err := run(e, &scripted{story: func(uint64, *live.History) error { return dead }}); err != nil || holds || !strings.Contains(broken, "n2 ended") {
+		t.Errorf("an agent that dies: holds %v, broken off %q, %v", holds, broken, err)
+	}
 	impossible := func(_ uint64, h *live.History) error {
 		h.Observations = []live.Observation{failed(8*time.Second, 2, "n1")}
 		return nil
@@ -140,6 +144,30 @@ func TestRealEnginesThatCannot(t *testing.T) {
 	}
 	if holds, _, err := run(bounded, &scripted{story: sends}); err != nil || !holds {
 		t.Errorf("a bound of UDP packets: holds %v, %v", holds, err)
+	}
+}
+
+// What processes hold reaches the judge; in virtual time there are none.
+func TestGrowthOfRealProcesses(t *testing.T) {
+	e, err := Parse("quiet.yaml", []byte("version: 1\nname: quiet\ncluster: {nodes: 2}\nduration: 30s\nexpect: [{growth: {goroutines: 1}}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leak := func(_ uint64, h *live.History) error {
+		for second := range 30 {
+			h.Usages = append(h.Usages, live.Usage{At: time.Duration(second) * time.Second, Node: 1, Usage: engine.Usage{Goroutines: 10 + second, Resident: 1}})
+		}
+		return nil
+	}
+	res, err := Run(t.Context(), e, Options{Engine: &scripted{name: "scripted", story: leak, t: t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if check := res.Checks[0]; check.Holds || !strings.Contains(check.Text, "goroutines +19, from 15 to 34 (n2)") {
+		t.Errorf("a leak: %+v", check)
+	}
+	if _, err := Run(t.Context(), e, Options{T: t}); err == nil || !strings.Contains(err.Error(), "in virtual time nodes are no processes") {
+		t.Errorf("in virtual time: %v", err)
 	}
 }
 

@@ -96,8 +96,24 @@ func (r *recorder) Sent(node int, from, to time.Duration, l engine.Load) {
 	}))
 }
 
+// Notes implements engine.Recorder: they are for traces alone.
+func (r *recorder) Notes() bool { return r.trace != nil }
+
+// Noted implements engine.Recorder.
+func (r *recorder) Noted(at time.Duration, observer int, e membership.Entry) {
+	r.trace.noted(at, observer, e)
+}
+
+// Used implements engine.Recorder.
+func (r *recorder) Used(at time.Duration, node int, use engine.Usage) {
+	r.note(r.judge.Use(oracle.UseSample{
+		At: at, Node: node, Process: use.Process, Goroutines: use.Goroutines, Descriptors: use.Descriptors, Resident: use.Resident, Heap: use.Heap,
+	}))
+}
+
 // Passed implements engine.Recorder.
 func (r *recorder) Passed(at time.Duration) {
+	r.trace.passed()
 	if r.interrupted != nil && r.interrupted() {
 		return
 	}

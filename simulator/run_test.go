@@ -78,6 +78,38 @@ func TestRunInThisProcess(t *testing.T) {
 	}
 }
 
+// A trace has what led to verdicts, too, and every line in its place.
+func TestTraceOfVerdicts(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Run(t.Context(), parse(t, crash, "seeds=1", "nodes=9", "detector=verdicts"), Options{T: t, TraceDir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(dir, TraceName(1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	kinds, last := map[string]int{}, 0.0
+	err = trace.Read(f, func(l trace.Line) error {
+		kinds[l.Kind]++
+		if l.T < last {
+			t.Errorf("%s at %v stands after a line of %v", l.Kind, l.T, last)
+		}
+		last = l.T
+		if l.Kind == "testified" && (l.Observer == "" || l.Subject != "n3" || len(l.By) > 0 || l.Text == "") ||
+			l.Kind == trace.KindHeardTestimony && (l.Subject != "n3" || len(l.By) != 1 || l.By[0] == l.Observer) {
+			t.Errorf("%+v", l)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kinds["testified"] < 5 || kinds[trace.KindHeardTestimony] < kinds["testified"] {
+		t.Errorf("%d testimonies, heard %d times: %v", kinds["testified"], kinds[trace.KindHeardTestimony], kinds)
+	}
+}
+
 // Child processes come to the same as this process, statistics aside: the plan
 // of a seed is fixed.
 func TestRunInChildren(t *testing.T) {

@@ -74,7 +74,7 @@ func parameters(t *testing.T, texts ...string) []result.Parameter {
 }
 
 func TestSweepRunsEveryCombination(t *testing.T) {
-	s, err := Sweep(t.Context(), parse(t, crash, "seeds=1"), parameters(t, "nodes=4,6", "suspicion.mult=2,5"), Options{T: t})
+	s, err := Sweep(t.Context(), parse(t, crash, "seeds=1", "detector=memberlist"), parameters(t, "nodes=4,6", "suspicion.mult=2,5"), Options{T: t})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestParseArm(t *testing.T) {
 		text string
 		want Arm
 	}{
-		{"swim", Arm{"swim", []string{"detector=memberlist", "probe.awareness_max=1", "suspicion.max_timeout_mult=1"}}},
+		{"swim", Arm{"swim", []string{"detector=memberlist", "probe.awareness_max=1", "suspicion.max_timeout_mult=1", "heal.interval=0", "sync.digest=false", "sync.interval=30s"}}},
 		{"fast:probe.interval=500ms,loss=1%", Arm{"fast", []string{"probe.interval=500ms", "loss=1%"}}},
 		{"probe.interval=500ms", Arm{"probe.interval=500ms", []string{"probe.interval=500ms"}}},
 		{"now:", Arm{"now", []string{}}},
@@ -154,7 +154,7 @@ func TestParseArm(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
 		{"", "no label"},
 		{":loss=1%", "no label"},
-		{"lifeguard", "neither known by name (memberlist, swim, verdicts)"},
+		{"lifeguard", "neither known by name (memberlist, swim, verdicts, heartbeat)"},
 		{"fast:loss", "not of the form key=value"},
 		{"fast:loss=1%,,", "not of the form key=value"},
 		{"more:seeds=1-5", "the same seeds"},
@@ -168,7 +168,7 @@ func TestParseArm(t *testing.T) {
 func TestCompareFindsARealDifference(t *testing.T) {
 	t.Setenv("SIMULATOR_CHILD", "1")
 	arms := []Arm{AsItIs(), {Label: "hasty", Set: []string{"suspicion.mult=1"}}, {Label: "the same", Set: []string{"suspicion.mult=4"}}}
-	c, err := Compare(t.Context(), parse(t, crash, "seeds=1-12"), arms, Options{Child: []string{os.Args[0]}})
+	c, err := Compare(t.Context(), parse(t, crash, "seeds=1-12", "detector=memberlist"), arms, Options{Child: []string{os.Args[0]}})
 	if err != nil {
 		t.Fatal(err)
 	}

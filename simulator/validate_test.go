@@ -82,6 +82,7 @@ func TestEngineAgainstTheory(t *testing.T) {
 // runAllSeeds runs a scenario in child processes.
 func runAllSeeds(t *testing.T, text string, set ...string) *result.Result {
 	t.Helper()
+	set = append(engineAlone("detector=memberlist"), set...)
 	res, err := Run(t.Context(), parse(t, text, set...), Options{Child: []string{os.Args[0]}})
 	if err != nil {
 		t.Fatal(err)

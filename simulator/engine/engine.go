@@ -27,10 +27,33 @@ type Recorder interface {
 	// Sent is the traffic of a node that runs, from one moment to another; it
 	// is told about once a virtual second.
 	Sent(node int, from, to time.Duration, load Load)
+	// Used is what a process of a node holds of its machine at one moment.
+	// Engines without processes never tell.
+	Used(at time.Duration, node int, use Usage)
+	// Notes says whether the recorder wants to be told of notes, which costs
+	// time. Its answer is always the same.
+	Notes() bool
+	// Noted is what a node has written into its journal on the way to a verdict,
+	// if NotedKind says so. It may be told late: not before the latest Passed,
+	// but before other things that were told already.
+	Noted(at time.Duration, observer int, e membership.Entry)
 	// Passed tells, after that, how far the run is.
 	Passed(at time.Duration)
 	// End is called at the end of the run.
 	End(at time.Duration)
+}
+
+// NotedKind says whether a journal's entry is one that recorders are told of:
+// what witnesses found and what was done with it. All others are changes of a
+// view or accusations, which have methods of their own.
+func NotedKind(k membership.EntryKind) bool {
+	switch k {
+	case membership.EntryJoined, membership.EntryUpdated, membership.EntryAccused, membership.EntryRefuted, membership.EntryLapsed,
+		membership.EntryFailed, membership.EntryLeft, membership.EntryForcedOut, membership.EntryRemoved,
+		membership.EntryCondition, membership.EntryConflict, membership.EntryVerdict:
+		return false
+	}
+	return true
 }
 
 // Start says how the cluster came together, before time 0.
@@ -52,9 +75,22 @@ type Load struct {
 	SegmentsOut, SegmentsIn uint64 // TCP segments but pure acknowledgements
 }
 
+// Usage is what one process holds of its machine.
+type Usage struct {
+	// Process counts the node's processes, from 0.
+	Process                 int
+	Goroutines, Descriptors int
+	// Resident is the memory that the machine gives, Heap what Go's heap holds of
+	// it, garbage included; in bytes.
+	Resident, Heap uint64
+}
+
 // ErrNoAgreement: the nodes did not all come to list each other, so time 0 never
 // came.
 var ErrNoAgreement = errors.New("the nodes did not agree")
+
+// ErrAgentFailed: an agent ended without being told to, or wrote of a panic.
+var ErrAgentFailed = errors.New("an agent failed")
 
 // Plus adds two loads.
 func (l Load) Plus(o Load) Load {

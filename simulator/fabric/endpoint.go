@@ -288,6 +288,9 @@ func (e *Endpoint) offer(p *memberlist.Packet) Drop {
 		return DropClosed
 	default:
 	}
+	if len(p.Buf) == 0 {
+		return DropEmpty
+	}
 	p.Timestamp = time.Now()
 	if hook := e.inbound.Load(); hook != nil {
 		if p = (*hook)(p); p == nil {

@@ -20,12 +20,13 @@ const (
 	DropBuffer             // the receiver's socket buffer was full
 	DropSend               // the send buffer of a frozen node was full
 	DropHook               // the Inbound hook took it
+	DropEmpty              // it was empty, and no transport shows the engine such
 	numDrops
 )
 
 // String names the reason in one word.
 func (d Drop) String() string {
-	names := [numDrops]string{"cut", "loss", "queue", "closed", "buffer", "send", "hook"}
+	names := [numDrops]string{"cut", "loss", "queue", "closed", "buffer", "send", "hook", "empty"}
 	if d < 0 || d >= numDrops {
 		return "unknown"
 	}

@@ -7,7 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"heartbeat/gossip/httpapi"
 	"heartbeat/membership"
+	"heartbeat/simulator/engine"
 	"heartbeat/simulator/scenario"
 )
 
@@ -70,7 +72,7 @@ func (l *life) finish(ctx context.Context) error {
 	return nil
 }
 
-// readJournal notes the node's own accusations. It does nothing when the node
+// readJournal notes the node's own accusations, and what led to its verdicts. It does nothing when the node
 // is stopped or frozen.
 func (n *node) readJournal(ctx context.Context) error {
 	l := n.current()
@@ -84,6 +86,9 @@ func (n *node) readJournal(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range j.Entries {
+		if err := l.takeNote(e); err != nil {
+			return err
+		}
 		if e.Kind != membership.EntryAccused.String() || e.By != n.name() || e.Member == n.name() {
 			continue
 		}
@@ -95,6 +100,24 @@ func (n *node) readJournal(ctx context.Context) error {
 		}
 		l.accused[accused{e.At.UnixNano(), e.Member, e.Incarnation}] = true
 	}
+	return nil
+}
+
+// takeNote takes an entry of a journal that recorders are told of. It is called
+// with l.mu held.
+func (l *life) takeNote(e httpapi.JournalEntry) error {
+	var kind membership.EntryKind
+	// A kind that this program does not know is none of these.
+	if kind.UnmarshalText([]byte(e.Kind)) != nil || !engine.NotedKind(kind) {
+		return nil
+	}
+	if l.noted == nil {
+		l.noted = map[membership.Entry]bool{}
+	}
+	if len(l.noted) >= maxTold {
+		return fmt.Errorf("%s tells of more than %d looks at suspects: that is no history of a run", l.node.name(), maxTold)
+	}
+	l.noted[membership.Entry{At: e.At.Round(0).UTC(), Subject: e.Member, Kind: kind, Incarnation: e.Incarnation, By: e.By, Note: e.Note}] = true
 	return nil
 }
 
@@ -119,11 +142,14 @@ func (p *play) history() *History {
 				h.Loads = append(h.Loads, s)
 			}
 		}
+		h.Usages = append(h.Usages, n.usages...)
 		n.metering.Unlock()
 	}
 	slices.SortStableFunc(h.Observations, func(a, b Observation) int { return cmp.Compare(a.At, b.At) })
 	slices.SortStableFunc(h.Accusations, func(a, b Accusation) int { return cmp.Compare(a.At, b.At) })
+	slices.SortStableFunc(h.Notes, func(a, b Note) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Observer, b.Observer)) })
 	slices.SortStableFunc(h.Loads, func(a, b Load) int { return cmp.Compare(a.To, b.To) })
+	slices.SortStableFunc(h.Usages, func(a, b Usage) int { return cmp.Compare(a.At, b.At) })
 	return h
 }
 
@@ -182,6 +208,11 @@ func (l *life) history(h *History, zero time.Time, took []time.Duration) {
 	for key := range l.accused {
 		if since, ok := place(time.Unix(0, key.at)); ok {
 			h.Accusations = append(h.Accusations, Accusation{At: since, Observer: l.node.index, Subject: key.subject, Incarnation: key.incarnation})
+		}
+	}
+	for e := range l.noted {
+		if since, ok := place(e.At); ok {
+			h.Notes = append(h.Notes, Note{At: since, Observer: l.node.index, Entry: e})
 		}
 	}
 	for _, c := range l.changes {

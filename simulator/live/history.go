@@ -17,11 +17,14 @@ type History struct {
 	Plan *scenario.Plan
 	// Start says how the cluster came together.
 	Start engine.Start
-	// Observations, Accusations and Loads are what the nodes noted and what
-	// they sent, each in the order of time.
+	// Observations, Accusations, Loads and Usages are what the nodes noted,
+	// what they sent and what they held, each in the order of time.
 	Observations []Observation
 	Accusations  []Accusation
 	Loads        []Load
+	Usages       []Usage
+	// Notes are what they wrote into their journals on the way to verdicts.
+	Notes []Note
 	// Clock says how far the times can be trusted.
 	Clock Clock
 	// CPU is the processor time of all agents from the first start to the end
@@ -44,11 +47,25 @@ type Accusation struct {
 	Incarnation uint32
 }
 
+// Note is an entry of the observer's journal, by that node's own clock.
+type Note struct {
+	At       time.Duration
+	Observer int
+	Entry    membership.Entry
+}
+
 // Load is what a node sent and received from one moment to another.
 type Load struct {
 	Node     int
 	From, To time.Duration
 	Load     engine.Load
+}
+
+// Usage is what a node's process held of its machine at one moment.
+type Usage struct {
+	At    time.Duration
+	Node  int
+	Usage engine.Usage
 }
 
 // Clock says how far the times of a history can be trusted.
@@ -67,7 +84,7 @@ type Clock struct {
 // the same moment the actions come first, as they do in virtual time.
 func (h *History) Replay(rec engine.Recorder) {
 	rec.Begin(h.Start)
-	for _, e := range h.entries() {
+	for _, e := range h.entries(rec.Notes()) {
 		e.tell(rec)
 	}
 	rec.End(h.Plan.End)
@@ -80,7 +97,7 @@ type entry struct {
 	tell func(engine.Recorder)
 }
 
-func (h *History) entries() []entry {
+func (h *History) entries(notes bool) []entry {
 	var all []entry
 	add := func(at time.Duration, rank int, tell func(engine.Recorder)) {
 		all = append(all, entry{at: at, rank: rank, tell: tell})
@@ -94,11 +111,19 @@ func (h *History) entries() []entry {
 	for _, a := range h.Accusations {
 		add(a.At, 2, func(rec engine.Recorder) { rec.Accused(a.At, a.Observer, a.Subject, a.Incarnation) })
 	}
+	for _, o := range h.Notes {
+		if notes {
+			add(o.At, 2, func(rec engine.Recorder) { rec.Noted(o.At, o.Observer, o.Entry) })
+		}
+	}
 	for _, l := range h.Loads {
 		add(l.To, 3, func(rec engine.Recorder) { rec.Sent(l.Node, l.From, l.To, l.Load) })
 	}
+	for _, u := range h.Usages {
+		add(u.At, 4, func(rec engine.Recorder) { rec.Used(u.At, u.Node, u.Usage) })
+	}
 	for at := time.Second; at < h.Plan.End; at += time.Second {
-		add(at, 4, func(rec engine.Recorder) { rec.Passed(at) })
+		add(at, 5, func(rec engine.Recorder) { rec.Passed(at) })
 	}
 	slices.SortStableFunc(all, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.rank, b.rank))

@@ -11,24 +11,27 @@ import (
 
 	"heartbeat/gossip/httpapi"
 	"heartbeat/membership"
+	"heartbeat/simulator/engine"
 )
 
 // life is one process of a node, from its start to its end, and what it has
 // seen.
 type life struct {
 	node   *node
+	number int // of the node's lives, from 0
 	epoch  string
 	action int           // that started it, or firstLife
 	from   time.Time     // its start
 	over   chan struct{} // closed when all that it told has been read
 
 	mu      sync.Mutex
-	told    bool                // guarded by mu; it was told to end
-	frozen  bool                // guarded by mu
-	ended   time.Time           // guarded by mu; its end by a kill
-	passed  uint64              // guarded by mu; the newest event that was read
-	changes []membership.Change // guarded by mu
-	accused map[accused]bool    // guarded by mu; a set, for a journal is read again and again
+	told    bool                      // guarded by mu; it was told to end
+	frozen  bool                      // guarded by mu
+	ended   time.Time                 // guarded by mu; its end by a kill
+	passed  uint64                    // guarded by mu; the newest event that was read
+	changes []membership.Change       // guarded by mu
+	accused map[accused]bool          // guarded by mu; a set, for a journal is read again and again
+	noted   map[membership.Entry]bool // guarded by mu; so is this
 }
 
 // accused is an accusation as it stands in a journal.
@@ -131,7 +134,7 @@ func (l *life) gone(ctx context.Context, why error) error {
 	case err == nil:
 		err = errors.New("with exit status 0, as far as is known here")
 	}
-	return fmt.Errorf("%s ended%s without being told to: %w", l.node.name(), l.node.play.when(at), err)
+	return fmt.Errorf("%w: %s ended%s without being told to: %w", engine.ErrAgentFailed, l.node.name(), l.node.play.when(at), err)
 }
 
 // when says at which time of the run something happened.

@@ -15,12 +15,14 @@ type meter struct {
 	last     engine.Load // guarded by metering; its counters at the last sample
 	sampled  time.Time   // guarded by metering; when that was
 	loads    []Load      // guarded by metering
+	usages   []Usage     // guarded by metering
 }
 
 // metrics is what an agent counts itself.
 type metrics struct {
 	load   engine.Load
 	events uint64
+	usage  engine.Usage // of no process; the zero value when the agent does not tell
 }
 
 func (n *node) metrics(ctx context.Context) (metrics, error) {
@@ -31,6 +33,10 @@ func (n *node) metrics(ctx context.Context) (metrics, error) {
 	count := func(name string) uint64 { return uint64(all["heartbeat_"+name]) }
 	return metrics{
 		events: count("events_total"),
+		usage: engine.Usage{
+			Goroutines: int(all["go_goroutines"]), Descriptors: int(all["process_open_fds"]),
+			Resident: uint64(all["process_resident_memory_bytes"]), Heap: uint64(all["go_memstats_heap_alloc_bytes"]),
+		},
 		load: engine.Load{
 			PacketsOut: count(`transport_packets_total{direction="out"}`), PacketsIn: count(`transport_packets_total{direction="in"}`),
 			UDPBytesOut: count(`transport_bytes_total{direction="out",protocol="udp"}`), UDPBytesIn: count(`transport_bytes_total{direction="in",protocol="udp"}`),
@@ -48,8 +54,9 @@ func (n *node) baseline(ctx context.Context) error {
 	return err
 }
 
-// sample notes the traffic since the last sample. A node that is stopped or
-// frozen is passed over: what a frozen one sends is part of its next sample.
+// sample notes the traffic since the last sample, and what the process holds. A
+// node that is stopped or frozen is passed over: what a frozen one sends is part
+// of its next sample.
 func (n *node) sample(ctx context.Context) error {
 	n.metering.Lock()
 	defer n.metering.Unlock()
@@ -68,6 +75,10 @@ func (n *node) sample(ctx context.Context) error {
 		}
 	}
 	now := time.Now()
+	if m.usage.Resident > 0 {
+		m.usage.Process = l.number
+		n.usages = append(n.usages, Usage{At: now.Sub(n.play.time0), Node: n.index, Usage: m.usage})
+	}
 	n.loads = append(n.loads, Load{
 		Node: n.index, From: max(0, n.sampled.Sub(n.play.time0)), To: min(now.Sub(n.play.time0), n.play.plan.End), Load: m.load.Minus(n.last),
 	})

@@ -83,6 +83,7 @@ func (n *node) begin(ctx context.Context, action int) error {
 	}
 	l := &life{node: n, epoch: info.Epoch, action: action, from: from, over: make(chan struct{})}
 	n.mu.Lock()
+	l.number = len(n.lives)
 	n.lives = append(n.lives, l)
 	n.mu.Unlock()
 	n.play.running.Go(func() { l.follow(ctx) })

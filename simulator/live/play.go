@@ -16,10 +16,10 @@ import (
 // far the run is, in time since time 0. The caller ends what runs afterwards.
 //
 // The error is engine.ErrNoAgreement when the nodes do not come to agree in
-// time, and ctx's cause when that ends first. A node that ends without being
-// told to, events that were lost, a fault that the kernel refuses, and a stop of
-// this process itself end the run with an error, too: such a history is not
-// worth judging.
+// time, engine.ErrAgentFailed when one ends without being told to, and ctx's cause
+// when that ends first. Events that were lost, a fault that the kernel refuses,
+// and a stop of this process itself end the run with an error, too: such a
+// history is not worth judging.
 func Play(ctx context.Context, plan *scenario.Plan, sc *scenario.Scenario, c Cluster, passed func(time.Duration)) (*History, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	p := &play{

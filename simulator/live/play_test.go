@@ -158,6 +158,9 @@ func (r *recorder) Observed(at time.Duration, _ int, _ membership.Change) {
 }
 func (r *recorder) Accused(at time.Duration, _ int, _ string, _ uint32) { r.take("accused", at) }
 func (r *recorder) Sent(_ int, _, to time.Duration, _ engine.Load)      { r.take("sent", to) }
+func (r *recorder) Notes() bool                                         { return true }
+func (r *recorder) Noted(at time.Duration, _ int, _ membership.Entry)   { r.take("noted", at) }
+func (r *recorder) Used(at time.Duration, _ int, _ engine.Usage)        { r.take("used", at) }
 func (r *recorder) Passed(at time.Duration)                             { r.take("passed", at) }
 func (r *recorder) End(at time.Duration)                                { r.take("end", at); r.ended = true }
 
@@ -230,5 +233,8 @@ func (o *orderRecorder) Accused(time.Duration, int, string, uint32) { o.say("acc
 func (o *orderRecorder) Sent(int, time.Duration, time.Duration, engine.Load) {
 	o.say("sent")
 }
-func (o *orderRecorder) Passed(time.Duration) { o.say("passed") }
-func (o *orderRecorder) End(time.Duration)    { o.say("end") }
+func (o *orderRecorder) Notes() bool                                { return false }
+func (o *orderRecorder) Noted(time.Duration, int, membership.Entry) { o.say("noted") }
+func (o *orderRecorder) Used(time.Duration, int, engine.Usage)      { o.say("used") }
+func (o *orderRecorder) Passed(time.Duration)                       { o.say("passed") }
+func (o *orderRecorder) End(time.Duration)                          { o.say("end") }

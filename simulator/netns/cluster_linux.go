@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"heartbeat/gossip"
 	"heartbeat/gossip/httpapi"
+	"heartbeat/simulator/engine"
 	"heartbeat/simulator/kernelfault"
 	"heartbeat/simulator/live"
 	"heartbeat/simulator/scenario"
@@ -41,6 +43,7 @@ type agent struct {
 	mu      sync.Mutex
 	process *process      // guarded by mu; the newest, nil before the first
 	spent   time.Duration // guarded by mu; processor time of those before it
+	panic   string        // guarded by mu; what one of those wrote of a panic
 }
 
 func (a *agent) current() (*process, error) {
@@ -136,6 +139,7 @@ func (c *cluster) Start(ctx context.Context, node int, seeds []int) (time.Time, 
 	a.mu.Lock()
 	if a.process != nil {
 		a.spent += a.process.spent()
+		a.panic = cmp.Or(a.panic, a.process.log.panic())
 	}
 	a.process = p
 	a.mu.Unlock()
@@ -232,6 +236,22 @@ func (c *cluster) cpu() time.Duration {
 		}
 	}
 	return sum
+}
+
+// panics is an error when agents wrote of a panic, also of one that they
+// survived, such as that of a request to the API. It is asked for after close.
+func (c *cluster) panics() error {
+	var errs []error
+	for _, a := range c.nodes {
+		line := a.panic
+		if a.process != nil {
+			line = cmp.Or(line, a.process.log.panic())
+		}
+		if line != "" {
+			errs = append(errs, fmt.Errorf("%w: %s wrote of a panic: %s", engine.ErrAgentFailed, a.name, line))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // close ends all agents and gives everything back.

@@ -71,7 +71,7 @@ func (e *Engine) Play(ctx context.Context, sc *scenario.Scenario, seed uint64, p
 		return nil, err
 	}
 	defer func() {
-		err = errors.Join(err, c.close())
+		err = errors.Join(err, c.close(), c.panics())
 		if h != nil {
 			h.CPU = c.cpu()
 		}

@@ -115,6 +115,18 @@ func TestTail(t *testing.T) {
 	if got := log.String(); !strings.HasPrefix(got, "panic: oh\n") || strings.Count(got, "\n") != tailLines-1 {
 		t.Errorf("a crash: %q", got)
 	}
+	if got := log.panic(); got != "panic: oh" {
+		t.Errorf("the panic was noted as %q", got)
+	}
+	survived := new(tail)
+	_, _ = survived.Write([]byte("12:00:00 WRN all is well, no panic\n"))
+	if got := survived.panic(); got != "" {
+		t.Errorf("no panic was noted as %q", got)
+	}
+	_, _ = survived.Write([]byte("12:00:01 ERR a request made the API fail panic=\"nil map\" part=api\n"))
+	if got := survived.panic(); !strings.HasPrefix(got, "12:00:01 ERR a request") {
+		t.Errorf("a panic that was survived was noted as %q", got)
+	}
 	_, _ = log.Write(make([]byte, 3*tailBytes))
 	if len(log.buf) != tailBytes {
 		t.Errorf("%d bytes after a large write", len(log.buf))

@@ -125,13 +125,17 @@ const (
 
 // tail keeps the end of what is written to it.
 type tail struct {
-	mu  sync.Mutex
-	buf []byte // guarded by mu
+	mu    sync.Mutex
+	buf   []byte // guarded by mu
+	fatal string // guarded by mu; the first line about a panic
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.fatal == "" {
+		t.fatal = string(panics.Find(p))
+	}
 	t.buf = append(t.buf, p[max(0, len(p)-tailBytes):]...)
 	if over := len(t.buf) - tailBytes; over > 0 {
 		t.buf = append(t.buf[:0], t.buf[over:]...)
@@ -142,6 +146,17 @@ func (t *tail) Write(p []byte) (int, error) {
 // crash begins what a Go program writes when it dies of its own fault; what
 // follows is long.
 var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |runtime: |SIG[A-Z]+: )`)
+
+// panics finds the line of a panic: that of a Go program that dies of it, and
+// that in which a log tells of one. A log's lines are written one at a time.
+var panics = regexp.MustCompile(`(?m)^(fatal error: |.*panic: |.*panic=|.*"panic":).{0,300}`)
+
+// panic is the line in which a panic was told of, or empty.
+func (t *tail) panic() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fatal
+}
 
 // String is the beginning of a crash, or else the last lines.
 func (t *tail) String() string {

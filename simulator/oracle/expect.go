@@ -82,6 +82,8 @@ func evaluate(e *scenario.Expectation, runs []RunResult) Outcome {
 		return inEvery(runs, "refutation", 0, e.Refutations.Max, func(r *RunResult) int { return r.Refutations })
 	case e.Load != nil:
 		return loadWithin(e.Load, runs)
+	case e.Growth != nil:
+		return grown(e.Growth, runs)
 	case e.NoVerdicts:
 		return inEvery(runs, "verdict", 0, 0, func(r *RunResult) int { return r.Verdicts.Sum() })
 	}
@@ -264,7 +266,7 @@ func plural(n int, thing string) string {
 	switch {
 	case n == 1:
 		return "1 " + thing
-	case strings.HasSuffix(thing, "sh"):
+	case strings.HasSuffix(thing, "sh"), strings.HasSuffix(thing, "ss"):
 		return fmt.Sprintf("%d %ses", n, thing)
 	}
 	return fmt.Sprintf("%d %ss", n, thing)

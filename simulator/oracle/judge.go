@@ -30,6 +30,7 @@ type Judge struct {
 	views   *views
 	heat    *heat
 	loads   loads
+	uses    *uses
 	crashes []*openCrash // by node
 	ran     time.Duration
 
@@ -66,7 +67,7 @@ func New(plan *scenario.Plan, timing Timing) (*Judge, error) {
 	j := &Judge{
 		plan: plan, timing: timing, truth: scenario.NewTruth(plan), now: math.MinInt64,
 		nodes: make([]node, n), net: network{keep: timing.Longest}, views: newViews(n), heat: newHeat(n, plan.End),
-		loads: loads{until: make([]time.Duration, n)}, crashes: make([]*openCrash, n),
+		loads: loads{until: make([]time.Duration, n)}, uses: newUses(plan), crashes: make([]*openCrash, n),
 		firstRight: -1, rightSince: 0,
 		accused: map[accusation]struct{}{}, refuted: map[refutation]struct{}{}, alarmed: make([]Class, n),
 		result: RunResult{
@@ -319,7 +320,7 @@ func (j *Judge) Finish() (RunResult, error) {
 		r.Verdicts.FalseSubjects += one(worst >= FalseFrozen)
 		r.Verdicts.FalseHealthySubjects += one(worst == FalseHealthy)
 	}
-	r.Load = j.loads.result(j.ran)
+	r.Load, r.Processes = j.loads.result(j.ran), j.uses.result()
 	r.Heat, j.heat = j.heat.finish(), nil
 	r.Bands = Bands(j.plan)
 	j.converge()

@@ -36,6 +36,9 @@ type RunResult struct {
 	// out in clusters of more than 100 nodes.
 	HeldFailed []HeldFailed `json:"held_failed,omitempty"`
 	Load       Load         `json:"load"`
+	// Processes are the real processes that ran in calm moments of both the first and the last third of the run; absent
+	// for virtual time, in which nodes are no processes.
+	Processes []Process `json:"processes,omitempty"`
 	// CPU is the processor time that the run took, in all; 0 when the engine did not tell.
 	CPU Number `json:"cpu_s"`
 	// Clock says how exact the times are; absent for virtual time, which is exact.

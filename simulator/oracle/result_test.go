@@ -81,6 +81,14 @@ func eventful(t testing.TB) RunResult {
 	if err := j.Load(LoadSample{Node: 0, From: 0, To: 10 * time.Second, UDP: traffic, TCP: traffic}); err != nil {
 		t.Fatal(err)
 	}
+	for _, u := range []UseSample{
+		{At: 2 * time.Second, Goroutines: 40, Descriptors: 12, Resident: 20e6, Heap: 3e6},
+		{At: 25 * time.Second, Goroutines: 41, Descriptors: 12, Resident: 21e6, Heap: 3.5e6},
+	} {
+		if err := j.Use(u); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r, err := j.Finish()
 	if err != nil {
 		t.Fatal(err)

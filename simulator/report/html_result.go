@@ -32,6 +32,7 @@ func HTML(w io.Writer, r *result.Result) error {
 		p.verdicts(r)
 		p.agreement(r)
 		p.load(&r.Summary)
+		p.growth(r)
 	}
 	p.runs(r)
 	p.setup("What was run", r)

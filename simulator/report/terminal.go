@@ -39,6 +39,7 @@ func Terminal(w io.Writer, r *result.Result, opts Options) error {
 		s.events(&r.Summary)
 		s.agreement(&r.Summary)
 		s.load(&r.Summary)
+		s.growth(r)
 		s.alarms(r, opts)
 	}
 	s.brokenOff(r)

@@ -27,6 +27,8 @@ type Expectation struct {
 	Refutations *Count `yaml:"refutations,choice"`
 	// Load bounds what nodes send.
 	Load *LoadBounds `yaml:"load,choice"`
+	// Growth bounds by how much a process may grow from the first third of a run to the last.
+	Growth *Growth `yaml:"growth,choice"`
 	// NoVerdicts, always true, says that nobody declares anybody failed.
 	NoVerdicts bool `yaml:"no_verdicts,choice"`
 }
@@ -147,6 +149,17 @@ type LoadBounds struct {
 	PacketsPerNodeSecond *Limit `yaml:"packets_per_node_second"`
 	// BytesPerNodeSecond bounds the bytes of their payload.
 	BytesPerNodeSecond *Limit `yaml:"bytes_per_node_second"`
+}
+
+// Growth bounds by how much a process that runs through may grow: from its median in calm moments of the first third of a
+// run to that of the last third. Calm is from 10 s after an action on, while no fault is on. Only real processes have it.
+type Growth struct {
+	// Goroutines is by how many goroutines. Default: no limit.
+	Goroutines *int `yaml:"goroutines"`
+	// Descriptors is by how many file descriptors. Default: no limit.
+	Descriptors *int `yaml:"descriptors"`
+	// Memory is by what share its resident memory, and by what share its heap, such as 10%. Default: no limit.
+	Memory *Fraction `yaml:"memory"`
 }
 
 // Limit bounds a measured number.

@@ -44,6 +44,8 @@ func (e *Expectation) String() string {
 		return atMost(e.Refutations.Max, "refutation")
 	case e.Load != nil:
 		return e.Load.String()
+	case e.Growth != nil:
+		return e.Growth.String()
 	}
 	return "nobody declares anybody failed"
 }
@@ -109,6 +111,21 @@ func (d *Detected) String() string {
 		}
 	}
 	return fmt.Sprintf("%s is declared failed by %s; time from the kill: %s", who, by, strings.Join(bounds, ", "))
+}
+
+// String says in words what must hold.
+func (g *Growth) String() string {
+	var parts []string
+	if g.Goroutines != nil {
+		parts = append(parts, atMost(*g.Goroutines, "goroutine"))
+	}
+	if g.Descriptors != nil {
+		parts = append(parts, atMost(*g.Descriptors, "descriptor"))
+	}
+	if g.Memory != nil {
+		parts = append(parts, fmt.Sprintf("at most %s of memory and heap", *g.Memory))
+	}
+	return fmt.Sprintf("a process that runs through grows by %s from the first third of the run to the last, in calm moments", strings.Join(parts, ", "))
 }
 
 // String says in words what must hold.

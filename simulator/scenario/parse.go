@@ -14,7 +14,7 @@ type Options struct {
 	// CheckSetting says what is wrong with a setting of the nodes, such as probe.interval, or nil. Without it
 	// every setting is taken as it is.
 	CheckSetting func(key, value string) error
-	// Detectors are the names allowed for cluster.detector. Empty means memberlist alone.
+	// Detectors are the names allowed for cluster.detector. Empty means verdicts alone.
 	Detectors []string
 }
 

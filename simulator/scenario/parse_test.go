@@ -79,7 +79,7 @@ func TestParseReadsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Parse("everything.yaml", data, Options{CheckSetting: knownSettings, Detectors: []string{"memberlist", "witnesses"}})
+	got, err := Parse("everything.yaml", data, Options{CheckSetting: knownSettings, Detectors: []string{"verdicts", "witnesses"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +125,7 @@ func TestParseReadsEverything(t *testing.T) {
 			{Suspicions: &Count{Max: 50}},
 			{Refutations: &Count{Max: 60}},
 			{Load: &LoadBounds{Only: UDP, PacketsPerNodeSecond: &Limit{Max: 2.5}, BytesPerNodeSecond: &Limit{Max: 300}}},
+			{Growth: &Growth{Goroutines: new(5), Descriptors: new(0), Memory: new(Fraction(0.125))}},
 			{NoVerdicts: true},
 		},
 	}
@@ -140,7 +141,7 @@ func TestParseReadsEverything(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	s := parse(t, inCluster(3, "{at: 10s, for: 20s, partition: {shape: halves}}", "{at: 0, every: 10s, times: 4, restart: {node: n1, down: 5s}}"))
-	if s.Cluster.Profile != LAN || s.Cluster.Detector != "memberlist" || s.Cluster.Warmup != 5*time.Second || s.Cluster.Encryption {
+	if s.Cluster.Profile != LAN || s.Cluster.Detector != "verdicts" || s.Cluster.Warmup != 5*time.Second || s.Cluster.Encryption {
 		t.Errorf("cluster: %+v", s.Cluster)
 	}
 	if diff := cmp.Diff([]uint64{1}, slices.Collect(s.Seeds.All())); diff != "" {
@@ -215,7 +216,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestSet(t *testing.T) {
-	opts := Options{CheckSetting: knownSettings, Detectors: []string{"memberlist", "witnesses"}}
+	opts := Options{CheckSetting: knownSettings, Detectors: []string{"verdicts", "witnesses"}}
 	s, err := Parse("x.yaml", []byte(inCluster(9, "{at: 10s, kill: {node: n9}}")), opts)
 	if err != nil {
 		t.Fatal(err)

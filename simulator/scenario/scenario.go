@@ -57,7 +57,7 @@ type Cluster struct {
 	Nodes int `yaml:"nodes,required"`
 	// Profile is the set of defaults that the nodes start from: lan, wan or local. Default: lan.
 	Profile Profile `yaml:"profile"`
-	// Detector decides when a member is failed. Default: memberlist.
+	// Detector decides when a member is failed. Default: verdicts.
 	Detector string `yaml:"detector"`
 	// Encryption gives all nodes one common key.
 	Encryption bool `yaml:"encryption"`
@@ -112,7 +112,7 @@ func defaults() Scenario {
 	return Scenario{
 		Cluster: Cluster{
 			Profile:  LAN,
-			Detector: "memberlist",
+			Detector: "verdicts",
 			Join:     Join{Within: time.Second, Seeds: 1, Timeout: 10 * time.Minute},
 			Warmup:   5 * time.Second,
 		},

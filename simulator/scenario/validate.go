@@ -169,6 +169,8 @@ func (v *validator) expectation(path string, e *Expectation) {
 		v.atLeast0(join(path, "refutations.max"), e.Refutations.Max)
 	case e.Load != nil:
 		v.load(join(path, "load"), e.Load)
+	case e.Growth != nil:
+		v.growth(join(path, "growth"), e.Growth)
 	}
 }
 
@@ -177,7 +179,7 @@ func (e *Expectation) set() int {
 	n := 0
 	for _, set := range []bool{
 		e.FalseAlarms != nil, e.Justified != nil, e.Detected != nil, e.Joined != nil, e.Converged != nil,
-		e.StateAtEnd != nil, e.ViewChanges != nil, e.Suspicions != nil, e.Refutations != nil, e.Load != nil, e.NoVerdicts,
+		e.StateAtEnd != nil, e.ViewChanges != nil, e.Suspicions != nil, e.Refutations != nil, e.Load != nil, e.Growth != nil, e.NoVerdicts,
 	} {
 		if set {
 			n++
@@ -223,6 +225,17 @@ func (v *validator) load(path string, l *LoadBounds) {
 	}
 	if given == 0 {
 		v.report(path, "bounds nothing: give packets_per_node_second, bytes_per_node_second or both")
+	}
+}
+
+func (v *validator) growth(path string, g *Growth) {
+	if g.Goroutines == nil && g.Descriptors == nil && g.Memory == nil {
+		v.report(path, "bounds nothing: give goroutines, descriptors or memory")
+	}
+	for name, most := range map[string]*int{"goroutines": g.Goroutines, "descriptors": g.Descriptors} {
+		if most != nil {
+			v.atLeast0(join(path, name), *most)
+		}
 	}
 }
 

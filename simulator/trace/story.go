@@ -137,6 +137,20 @@ func verb(kind string) string {
 		return "noted as alive:"
 	case "removed":
 		return "forgot"
+	case "testified":
+		return "testified, having got no answer though their controls answered, against"
+	case KindHeardTestimony:
+		return "heard testimonies against"
+	case "abstained":
+		return "abstained, having got no answer from their controls either, about"
+	case "answered":
+		return "learned that there is an answer from"
+	case "held-back":
+		return "held back the engine's word that failed:"
+	case "overturned":
+		return "took back the verdict about"
+	case "heard":
+		return "learned that packets had lately come from"
 	}
 	return "noted (" + kind + ")"
 }

@@ -17,7 +17,8 @@ type Line struct {
 	T float64 `json:"t"`
 	// Kind is begin, action, probe-failed, truncated, or the kind of a change
 	// of a view: joined, updated, suspected, refuted, lapsed, failed, left,
-	// removed, condition, conflict.
+	// removed, condition, conflict; or what led to a verdict: testified,
+	// heard-testimony, abstained, answered, held-back, overturned, heard.
 	Kind string `json:"kind"`
 	// Observer is the node whose view changed or whose probe failed.
 	Observer string `json:"observer,omitempty"`
@@ -40,6 +41,9 @@ const (
 	KindAction      = "action"
 	KindProbeFailed = "probe-failed"
 	KindTruncated   = "truncated"
+	// KindHeardTestimony is a testimony at somebody else than the witness, who is
+	// in By. At the witness itself its kind is testified.
+	KindHeardTestimony = "heard-testimony"
 )
 
 // MaxBytes is the default bound of a trace's size: 64 MiB.

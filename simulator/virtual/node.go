@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"heartbeat/gossip"
@@ -22,10 +23,12 @@ type node struct {
 	play    *play
 	index   int
 	sampled engine.Load // the traffic up to the last sample; the timeline's own
+	noted   time.Time   // up to when the journal was read; the timeline's own
 
 	mu       sync.Mutex
 	gossip   *gossip.Node     // guarded by mu; nil while it is stopped
 	endpoint *fabric.Endpoint // guarded by mu; the newest one
+	killed   *atomic.Bool     // guarded by mu; whether the newest life was ended by a kill
 	ended    engine.Load      // guarded by mu; the traffic of earlier lives
 	cancel   context.CancelFunc
 }
@@ -38,6 +41,11 @@ func address(index int) netip.AddrPort {
 
 // start gives the node a new life and lets it join in the background.
 func (n *node) start(ctx context.Context) error {
+	n.mu.Lock()
+	if n.endpoint != nil {
+		n.endpoint.Kill() // it may still be saying goodbye
+	}
+	n.mu.Unlock()
 	endpoint, err := n.play.net.Listen(n.index, address(n.index))
 	if err != nil {
 		return fmt.Errorf("start %s: %w", n.name(), err)
@@ -55,7 +63,7 @@ func (n *node) start(ctx context.Context) error {
 	if n.endpoint != nil {
 		n.ended = plus(n.ended, n.endpoint.Stats())
 	}
-	n.gossip, n.endpoint, n.cancel = g, endpoint, cancel
+	n.gossip, n.endpoint, n.killed, n.cancel = g, endpoint, new(atomic.Bool), cancel
 	n.mu.Unlock()
 	if seeds := n.seeds(); len(seeds) > 0 {
 		n.play.running.Go(func() {
@@ -122,9 +130,12 @@ func (n *node) alive() int {
 
 func (n *node) seesAll(size int) bool { return n.alive() == size }
 
-// watch reports the node's events, from the given one on, until its life ends.
+// watch reports the node's events, from the given one on, until its life ends. What
+// a killed one still sees while its goroutines end, no process would have seen.
 func (n *node) watch(from uint64) {
-	g := n.current()
+	n.mu.Lock()
+	g, killed := n.gossip, n.killed
+	n.mu.Unlock()
 	w := g.Watch(from)
 	n.play.running.Go(func() {
 		for {
@@ -132,9 +143,28 @@ func (n *node) watch(from uint64) {
 			if err != nil {
 				return
 			}
+			if killed.Load() {
+				return
+			}
 			n.play.record(func(rec engine.Recorder, at time.Duration) { rec.Observed(at, n.index, ev.Change) })
 		}
 	})
+}
+
+// notes tells what the node has written into its journal since it was read last.
+// What it writes at this very moment is told the next time.
+func (n *node) notes() {
+	now, from := time.Now(), n.noted
+	n.noted = now
+	g := n.current()
+	if g == nil {
+		return
+	}
+	for _, e := range g.Journal("") {
+		if engine.NotedKind(e.Kind) && !e.At.Before(from) && e.At.Before(now) {
+			n.play.recordAt(e.At, func(rec engine.Recorder, at time.Duration) { rec.Noted(at, n.index, e) })
+		}
+	}
 }
 
 // take ends the node's life for the others to see and returns what has to be
@@ -156,6 +186,9 @@ func (n *node) kill() {
 	if g == nil {
 		return
 	}
+	n.mu.Lock()
+	n.killed.Store(true)
+	n.mu.Unlock()
 	endpoint.Kill()
 	n.play.running.Go(func() { _ = g.Close() })
 }

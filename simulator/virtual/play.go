@@ -29,7 +29,7 @@ func Play(ctx context.Context, sc *scenario.Scenario, seed uint64, rec engine.Re
 	if err != nil {
 		return err
 	}
-	p := &play{plan: plan, template: cfg, truth: scenario.NewTruth(plan), rec: rec}
+	p := &play{plan: plan, template: cfg, truth: scenario.NewTruth(plan), rec: rec, notes: rec.Notes()}
 	p.net = fabric.New(fabric.Config{Seed: seed, Links: p.link})
 	p.nodes = make([]*node, len(plan.Nodes))
 	for i := range p.nodes {
@@ -80,6 +80,7 @@ type play struct {
 	template gossip.Config
 	net      *fabric.Network
 	nodes    []*node
+	notes    bool // the recorder wants them
 
 	truthMu sync.RWMutex
 	truth   *scenario.Truth // guarded by truthMu; changed by the timeline only
@@ -94,11 +95,14 @@ type play struct {
 }
 
 // record calls the recorder from time 0 until the end.
-func (p *play) record(f func(rec engine.Recorder, at time.Duration)) {
+func (p *play) record(f func(rec engine.Recorder, at time.Duration)) { p.recordAt(time.Now(), f) }
+
+// recordAt does so for something that happened at a moment.
+func (p *play) recordAt(moment time.Time, f func(rec engine.Recorder, at time.Duration)) {
 	p.recMu.Lock()
 	defer p.recMu.Unlock()
-	if !p.zero.IsZero() && !p.over {
-		f(p.rec, time.Since(p.zero))
+	if !p.zero.IsZero() && !p.over && !moment.Before(p.zero) {
+		f(p.rec, moment.Sub(p.zero))
 	}
 }
 
@@ -202,8 +206,13 @@ func (p *play) timeline(ctx context.Context) error {
 	return nil
 }
 
-// sample tells the traffic since the last sample.
+// sample tells the traffic since the last sample, and what was noted.
 func (p *play) sample(from, to time.Duration) {
+	if p.notes {
+		for _, n := range p.nodes {
+			n.notes()
+		}
+	}
 	p.record(func(rec engine.Recorder, at time.Duration) {
 		for i, n := range p.nodes {
 			load := n.load()
@@ -223,6 +232,9 @@ func (p *play) act(ctx context.Context, a scenario.Action) error {
 	p.truth.Apply(a)
 	p.truthMu.Unlock()
 	p.record(func(rec engine.Recorder, _ time.Duration) { rec.Acted(a) })
+	if p.notes && (a.Verb == scenario.Kill || a.Verb == scenario.Leave) {
+		p.nodes[a.Node].notes() // it cannot tell them later
+	}
 	switch a.Verb {
 	case scenario.Kill:
 		p.nodes[a.Node].kill()

@@ -23,6 +23,7 @@ type notes struct {
 	lines    []string
 	changes  map[string]int // "kind subject" -> observers
 	accused  map[string]int
+	noted    map[string]int // "observer kind subject by" -> how often; nil: not wanted
 	load     []engine.Load
 	duration time.Duration
 	last     time.Duration
@@ -40,6 +41,16 @@ func (n *notes) clock(at time.Duration) {
 
 func (n *notes) Begin(s engine.Start)    { n.start, n.cpuAtBegin = s, n.cpu() }
 func (n *notes) Acted(a scenario.Action) { n.lines = append(n.lines, a.String()) }
+func (n *notes) Notes() bool             { return n.noted != nil }
+func (n *notes) Noted(at time.Duration, observer int, e membership.Entry) {
+	if at < n.last-time.Second || at > n.last+time.Second {
+		n.t.Errorf("a note of %v after %v", at, n.last)
+	}
+	n.noted[fmt.Sprintf("n%d %s %s by %s", observer+1, e.Kind, e.Subject, e.By)]++
+}
+func (n *notes) Used(time.Duration, int, engine.Usage) {
+	n.t.Error("nodes in virtual time are no processes")
+}
 func (n *notes) Passed(at time.Duration) { n.clock(at) }
 func (n *notes) Accused(at time.Duration, _ int, subject string, _ uint32) {
 	n.clock(at)
@@ -65,6 +76,50 @@ func playYAML(t *testing.T, seed uint64, text string) (*notes, error) {
 	}
 	n := &notes{t: t, changes: make(map[string]int), accused: make(map[string]int), load: make([]engine.Load, sc.Cluster.Nodes)}
 	return n, bubble.Run(t, func(ctx context.Context) error { return Play(ctx, sc, seed, n) })
+}
+
+// What witnesses found is told once by each, and their testimonies by those who heard them.
+func TestNotesOfWitnesses(t *testing.T) {
+	sc, err := scenario.Parse("test.yaml", []byte("version: 1\nname: test\ncluster: {nodes: 12, detector: verdicts}\n"+
+		"timeline:\n  - {at: 5s, kill: {node: n4}}\n  - {at: 20s, kill: {node: n7}}\nduration: 35s\n"), scenario.Options{Detectors: []string{"memberlist", "verdicts"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &notes{t: t, changes: map[string]int{}, accused: map[string]int{}, load: make([]engine.Load, 12), noted: map[string]int{}}
+	if err := bubble.Run(t, func(ctx context.Context) error { return Play(ctx, sc, 1, n) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{"n4", "n7"} {
+		own, heard := 0, 0
+		for i := 1; i <= 12; i++ {
+			for by := 1; by <= 12; by++ {
+				count := n.noted[fmt.Sprintf("n%d testified %s by n%d", i, subject, by)]
+				if count > 1 {
+					t.Errorf("n%d noted %d testimonies of n%d against %s", i, count, by, subject)
+				}
+				if i == by {
+					own += count
+				} else {
+					heard += count
+				}
+			}
+		}
+		if own < 5 || heard < 9*own/2 {
+			t.Errorf("%s: %d witnesses testified, which was heard %d times: %v", subject, own, heard, n.noted)
+		}
+	}
+}
+
+// A node that has nobody to say goodbye to takes its time, but is gone when it is to start again.
+func TestRestartDuringAGoodbye(t *testing.T) {
+	n, err := playYAML(t, 1, "version: 1\nname: test\ncluster: {nodes: 4}\ntimeline:\n"+
+		"  - {at: 5s, for: 30s, partition: {shape: isolate, node: n2}}\n  - {at: 10s, restart: {node: n2, down: 1s, graceful: true}}\nduration: 60s\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.changes["joined n2"] == 0 {
+		t.Errorf("nobody saw n2 come back: %v", n.changes)
+	}
 }
 
 func TestCrashIsSeenByAll(t *testing.T) {
