@@ -72,11 +72,13 @@ type Node struct {
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc
 	closed  sync.Once
-	loop    sync.WaitGroup // the goroutines that drain the inbox and that heal
+	loop    sync.WaitGroup // the goroutines that drain the inbox, that heal and that exchange state
 	logging sync.WaitGroup // the goroutine that writes changes to the log
 	opsMu   sync.RWMutex   // held for writing once, by Close, so that no operation begins after it
 	ops     sync.WaitGroup // operations of callers that use the engine
 	looks   sync.WaitGroup // probes that the core asked for; none begins after ctx is done
+
+	reconciling atomic.Bool // an exchange that the core asked for is under way
 }
 
 // localTags are this node's tags with their encoding, replaced as one.

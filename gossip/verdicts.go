@@ -65,6 +65,8 @@ func (n *Node) carryOut(effect membership.Effect) {
 		}
 	case membership.Testify:
 		n.testimonies.queue(e, n.cfg.PacketSize)
+	case membership.Reconcile:
+		n.reconcile(e.Subject)
 	case membership.GiveUp:
 		n.tap.tellEngine(wire.EncodeDead(e.Subject, n.cfg.Name, e.Incarnation))
 	case membership.Refute:
@@ -79,6 +81,22 @@ func (n *Node) beginLook(p membership.Probe) {
 	if n.ctx.Err() == nil && !n.left.Load() {
 		n.looks.Go(func() { n.look(p) })
 	}
+}
+
+// reconcile exchanges state with a member that answers though the engine holds it dead, one at a time: if others
+// wait, the core asks for them again. Like a look it does not begin when the node is being closed.
+func (n *Node) reconcile(t membership.Target) {
+	n.opsMu.RLock()
+	defer n.opsMu.RUnlock()
+	if n.ctx.Err() != nil || n.left.Load() || !n.reconciling.CompareAndSwap(false, true) {
+		return
+	}
+	n.loop.Go(func() {
+		defer n.reconciling.Store(false)
+		if err := n.exchange(t.Addr.String()); err != nil {
+			n.log.Debug().Err(err).Str("member", t.Name).Msg("it answers and the engine holds it dead; the exchange of state with it failed, and is tried again")
+		}
+	})
 }
 
 // The pings of one look at the subject, spread over probe.timeout: a single one is lost too easily, and what

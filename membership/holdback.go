@@ -68,6 +68,9 @@ func (c *Core) release(r *row) {
 	enough := witnesses != nil || s.silences >= silencesAlone || !c.panel(r, s.inc).majority
 	tooLong := c.now-r.heldSince >= c.cfg.SuspicionLapse
 	if (s.last != foundSilent || !enough) && !tooLong {
+		if s.last == foundAnswering && c.now-r.heldSince >= v.Patience {
+			c.effects = append(c.effects, Reconcile{Target{r.fact.name, r.fact.addr}})
+		}
 		if s.last != lookingNow {
 			s.last, r.heldUntil = notLooked, c.now+v.Patience // and then this node looks again
 		}

@@ -213,9 +213,17 @@ type GiveUp struct {
 	Incarnation uint32
 }
 
-func (Changed) effect() {}
-func (GiveUp) effect()  {}
-func (Probe) effect()   {}
-func (Testify) effect() {}
-func (Listen) effect()  {}
-func (Refute) effect()  {}
+// Reconcile asks the owner to exchange state with the subject. It answers this node though the engine was told that it
+// failed, and no refutation has come: either gossip of it has missed this node, or the subject has not heard of the accusation. At
+// most one is asked for a subject in a patience; the owner may leave one out.
+type Reconcile struct {
+	Subject Target
+}
+
+func (Changed) effect()   {}
+func (GiveUp) effect()    {}
+func (Probe) effect()     {}
+func (Testify) effect()   {}
+func (Listen) effect()    {}
+func (Reconcile) effect() {}
+func (Refute) effect()    {}

@@ -370,6 +370,9 @@ func formatEffects(effects []Effect) string {
 		case GiveUp:
 			fmt.Fprintf(&out, "give up %s inc=%d\n", e.Subject, e.Incarnation)
 			continue
+		case Reconcile:
+			fmt.Fprintf(&out, "exchange state with %s at %v\n", e.Subject.Name, e.Subject.Addr)
+			continue
 		case Listen:
 			fmt.Fprintf(&out, "listen for %s\n", e.Subject.Name)
 			continue

@@ -180,7 +180,9 @@ func TestCompareFindsARealDifference(t *testing.T) {
 			t.Errorf("%+v", c.Against[i])
 		}
 		for _, row := range c.Against[i].Rows {
-			if row.Name == "detection_p50" && row.Real != want {
+			// Of arms that are the same, one comparison in some dozens finds a difference by chance; one in thousands
+			// finds so clear a one.
+			if row.Name == "detection_p50" && (want && !row.Real || !want && row.PAdjusted < 0.001) {
 				t.Errorf("%s", row.Text)
 			}
 		}

@@ -171,6 +171,7 @@ func checkReplay(t *testing.T, h *History) {
 	want := map[string]int{
 		"acted": len(h.Plan.Actions), "accused": len(h.Accusations), "sent": len(h.Loads),
 		"passed": int(h.Plan.End/time.Second) - 1, "end": 1, "observed": r.count["observed"],
+		"noted": len(h.Notes),
 	}
 	if diff := cmp.Diff(want, r.count); diff != "" || r.count["observed"] == 0 || r.now != h.Plan.End {
 		t.Errorf("the replay ends at %v (-want +got):\n%s", r.now, diff)

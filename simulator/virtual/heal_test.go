@@ -142,7 +142,13 @@ func (d *divided) disagreement(alive, failed int) error {
 	for name, n := range d.nodes {
 		v := n.View()
 		if a, f := v.Count(membership.Alive), v.Count(membership.Failed); a != alive || f != failed {
-			return fmt.Errorf("%s sees %d alive and %d failed, want %d and %d", name, a, f, alive, failed)
+			var others []string
+			for m := range v.All() {
+				if m.State != membership.Alive {
+					others = append(others, fmt.Sprintf("%s %v", m.Name, m.State))
+				}
+			}
+			return fmt.Errorf("%s sees %d alive and %d failed, want %d and %d; not alive: %v", name, a, f, alive, failed, others)
 		}
 	}
 	return nil
@@ -173,8 +179,8 @@ func TestSplitsHealWheneverTheyEnd(t *testing.T) {
 		name string
 		edit func(*gossip.Config)
 	}{
-		{"memberlist", nil},
-		{"verdicts", func(c *gossip.Config) { c.Detector = gossip.DetectorVerdicts }},
+		{"verdicts", nil},
+		{"memberlist", func(c *gossip.Config) { c.Detector = gossip.DetectorMemberlist }},
 		{"encrypted", func(c *gossip.Config) {
 			c.Cluster = "blue"
 			c.Keyring = ring
