@@ -120,20 +120,32 @@ func (n *Node) situation() surroundings {
 		}
 	}
 	s.held = len(s.at)
+	isSelf := n.selfCheck()
 	for m := range s.view.All() {
-		if m.State == membership.Failed && m.Addr.IsValid() && !s.at[m.Addr] && !n.isSelf(m.Addr) {
+		if m.State == membership.Failed && m.Addr.IsValid() && n.tryable(m.Addr) && !s.at[m.Addr] && !isSelf(m.Addr) {
 			s.failed = append(s.failed, healTarget{name: m.Name, addr: m.Addr, incarnation: m.Incarnation, since: m.Since})
 		}
 	}
 	n.healing.mu.Lock()
-	defer n.healing.mu.Unlock()
-	for _, seed := range n.healing.seeds {
-		if addr, ok := n.literal(seed); !ok || !s.at[addr] && !n.isSelf(addr) {
+	seeds := slices.Clone(n.healing.seeds)
+	n.healing.mu.Unlock() // the engine's callbacks wait for it
+	for _, seed := range seeds {
+		if addr, ok := n.literal(seed); !ok || !s.at[addr] && !isSelf(addr) {
 			s.seeds = append(s.seeds, seed)
 		}
 	}
 	return s
 }
+
+// tryable reports whether a failed member may be tried at that address. It may come from another node's memory, and nobody
+// has checked it as the address of a member that joins is: it must not make this node send to a network that is
+// not allowed, to a whole network or, by an address that stands for any, to itself.
+func (n *Node) tryable(addr netip.AddrPort) bool {
+	ip := addr.Addr()
+	return addr.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != broadcast && n.allowed(ip)
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // maxSeedAddrs bounds how many addresses of one seed are tried at a turn.
 const maxSeedAddrs = 8

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/memberlist"
 
+	"heartbeat/gossip/wire"
 	"heartbeat/membership"
 )
 
@@ -252,5 +253,36 @@ func TestSeedsAreRemembered(t *testing.T) {
 	n.SetSeeds(nil)
 	if len(seeds()) != 0 {
 		t.Errorf("%v is left", seeds())
+	}
+}
+
+// Another node's memory of failed members may name any address. None is tried that no member could have.
+func TestOnlyAddressesThatMembersMayHaveAreTried(t *testing.T) {
+	c := quick("n1")
+	c.HealInterval = time.Hour
+	c.AllowedNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("224.0.0.0/3")}
+	n := start(t, c)
+	own := n.Self().Addr.Port()
+	state := &wire.StateSync{}
+	for i, addr := range []netip.AddrPort{
+		netip.MustParseAddrPort("127.0.0.9:7946"), // as it should be
+		netip.MustParseAddrPort("10.0.0.1:7946"),  // not allowed
+		netip.MustParseAddrPort("127.0.0.9:0"),
+		netip.AddrPortFrom(netip.IPv4Unspecified(), own),
+		netip.MustParseAddrPort("224.0.0.1:7946"),
+		netip.MustParseAddrPort("255.255.255.255:7946"),
+	} {
+		state.Records = append(state.Records, wire.Record{Name: fmt.Sprint("x", i), Addr: addr, Incarnation: 1, State: wire.StateFailed})
+	}
+	buf, err := wire.Encode(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delegate{n}.MergeRemoteState(buf, false)
+	if err := wantCounts(n, 1, len(state.Records), 0); err != nil {
+		t.Fatal(err)
+	}
+	if failed := n.situation().failed; len(failed) != 1 || failed[0].name != "x0" {
+		t.Errorf("tried are %+v, want x0 alone", failed)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Resolver looks names of seeds up. *net.Resolver is one.
@@ -166,28 +167,37 @@ func (n *Node) defaultPort() int {
 
 // isSelf recognises this node's own address, also by loopback or any other
 // address of the host when the node listens on all of them.
-func (n *Node) isSelf(addr netip.AddrPort) bool {
-	if addr == n.advertise {
-		return true
-	}
-	if n.sockets == nil || int(addr.Port()) != n.sockets.Port() {
-		return false
-	}
-	bound, err := netip.ParseAddr(n.cfg.Bind)
-	if err != nil || !bound.IsUnspecified() {
-		return err == nil && bound.Unmap() == addr.Addr()
-	}
-	if addr.Addr().IsLoopback() {
-		return true
-	}
-	local, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, a := range local {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == addr.Addr() {
+func (n *Node) isSelf(addr netip.AddrPort) bool { return n.selfCheck()(addr) }
+
+// selfCheck returns isSelf for many addresses: it asks the host for its own once at most, which may have hundreds.
+func (n *Node) selfCheck() func(netip.AddrPort) bool {
+	local := sync.OnceValue(hostAddrs)
+	return func(addr netip.AddrPort) bool {
+		if addr == n.advertise {
 			return true
 		}
+		if n.sockets == nil || int(addr.Port()) != n.sockets.Port() {
+			return false
+		}
+		bound, err := netip.ParseAddr(n.cfg.Bind)
+		if err != nil || !bound.IsUnspecified() {
+			return err == nil && bound.Unmap() == addr.Addr()
+		}
+		return addr.Addr().IsLoopback() || local()[addr.Addr()]
 	}
-	return false
+}
+
+// hostAddrs returns the addresses of this host.
+func hostAddrs() map[netip.Addr]bool {
+	local, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	addrs := make(map[netip.Addr]bool, len(local))
+	for _, a := range local {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			addrs[p.Addr().Unmap()] = true
+		}
+	}
+	return addrs
 }
