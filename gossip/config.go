@@ -110,6 +110,11 @@ type Config struct {
 	// the member came back. Longer silences do not count. Higher lets members be
 	// that stall again and again, at the price of noticing their crash later.
 	VerdictPatienceMax time.Duration
+	// VerdictProbation is for how long nobody must have accused a member that comes back, before it
+	// counts as alive, if it had failed within twice that time after it last came back; it doubles, three times
+	// at most, each time that the member has passed it and fails that soon again. Longer holds members failed that fail
+	// now and then; shorter lets them come and go. 0 turns it off.
+	VerdictProbation time.Duration
 
 	// GossipInterval is the time between two gossip rounds. Shorter spreads
 	// news faster, at GossipNodes packets a round while there are news.
@@ -223,6 +228,7 @@ func LAN() Config {
 		VerdictPatience:         1200 * time.Millisecond,
 		VerdictSilence:          3 * time.Second,
 		VerdictPatienceMax:      time.Minute,
+		VerdictProbation:        30 * time.Second,
 		GossipInterval:          200 * time.Millisecond,
 		GossipNodes:             3,
 		GossipToTheDead:         30 * time.Second,
@@ -252,6 +258,7 @@ func WAN() Config {
 	c.SuspicionMult = 6
 	c.VerdictPatience = 6 * time.Second
 	c.VerdictSilence = 15 * time.Second
+	c.VerdictProbation = 2 * time.Minute
 	c.GossipInterval = 500 * time.Millisecond
 	c.GossipNodes = 4
 	c.GossipToTheDead = 60 * time.Second

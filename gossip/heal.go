@@ -122,7 +122,7 @@ func (n *Node) situation() surroundings {
 	s.held = len(s.at)
 	isSelf := n.selfCheck()
 	for m := range s.view.All() {
-		if m.State == membership.Failed && m.Addr.IsValid() && n.tryable(m.Addr) && !s.at[m.Addr] && !isSelf(m.Addr) {
+		if m.State == membership.Failed && !m.Probation && m.Addr.IsValid() && n.tryable(m.Addr) && !s.at[m.Addr] && !isSelf(m.Addr) {
 			s.failed = append(s.failed, healTarget{name: m.Name, addr: m.Addr, incarnation: m.Incarnation, since: m.Since})
 		}
 	}

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"math"
 	"net"
 	"time"
@@ -35,6 +36,7 @@ func (c Config) verdicts() *membership.Verdicts {
 		Patience:      c.VerdictPatience,
 		Silence:       c.VerdictSilence,
 		PatienceMax:   c.VerdictPatienceMax,
+		Probation:     cmp.Or(c.VerdictProbation, -1),
 		ProbeInterval: c.ProbeInterval,
 		ProbeTimeout:  c.ProbeTimeout,
 		EngineTimeout: time.Duration(c.SuspicionMult) * c.ProbeInterval,

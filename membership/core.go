@@ -155,7 +155,11 @@ func (c *Core) expire() {
 		case Suspect:
 			c.review(r)
 		case Failed, Left:
-			if r.engine {
+			switch {
+			case r.trial > 0:
+				c.readmit(r)
+				continue
+			case r.engine:
 				c.unconfirmed(r)
 				continue
 			}
@@ -178,6 +182,8 @@ func (c *Core) deadline(r *row) (time.Duration, bool) {
 		return c.reviewAt(r), true
 	case f.state == Suspect && c.cfg.SuspicionLapse > 0:
 		return r.suspicion.since + c.cfg.SuspicionLapse, true
+	case r.trial > 0:
+		return r.clean + r.trial, true
 	case f.state.gone() && r.engine:
 		return f.since + c.cfg.SuspicionLapse, true
 	case f.state.gone() && !f.local:
@@ -203,6 +209,7 @@ func (c *Core) retention(s State) time.Duration {
 // row in step with the new state.
 func (c *Core) put(r *row, f fact) {
 	before := r.fact.state
+	f.probation = f.probation && f.state == Failed
 	if before == Suspect && f.state == Failed && r.suspicion != nil {
 		c.counts.detected(c.now - r.suspicion.since)
 	}
@@ -216,6 +223,13 @@ func (c *Core) put(r *row, f fact) {
 		}
 		if f.state != Failed {
 			r.judged = false
+			c.table.setTrial(r, 0)
+		}
+		switch {
+		case before.held() && f.state == Failed:
+			c.fell(r)
+		case before == Failed && f.state == Alive:
+			r.back = c.now
 		}
 	}
 	c.rearm(r)

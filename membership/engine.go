@@ -45,10 +45,14 @@ func (c *Core) joined(in Joined) {
 	if other := c.startedAnew(r, in.Life); !other {
 		c.overturned(r)
 	} else {
-		defer func() { r.stall = 0 }()
+		r.flaps = 0
+		defer func() { r.stall, r.back = 0, 0 }()
 	}
 	if r.holding {
 		c.spared(r, f)
+		return
+	}
+	if c.tries(r, f) {
 		return
 	}
 	c.put(r, f)
@@ -130,8 +134,9 @@ func (c *Core) engineGone(name string, claim Claim) {
 	if r == nil || r.fact.state == 0 || r.fact.local && claim.State == Failed {
 		return
 	}
-	before := r.fact
 	r.engine = false
+	c.fellOnTrial(r)
+	before := r.fact
 	if r.judged {
 		r.suspicion = nil // everybody has heard by now
 	}

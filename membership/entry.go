@@ -26,14 +26,15 @@ const (
 	EntryHeld                            // the engine's word that it failed is held back
 	EntryHeard                           // packets of it still arrive at By; without By, one had arrived shortly before it was accused
 	EntryHealed                          // this node reached it again, and members came back because of it
+	EntryProbation                       // it is back for the engine, but failed too often to count as back at once
 )
 
 var entryNames = []string{"", "joined", "updated", "accused", "refuted", "lapsed", "failed", "left",
-	"forced-out", "removed", "condition", "conflict", "testified", "abstained", "answered", "verdict", "overturned", "held-back", "heard", "healed"}
+	"forced-out", "removed", "condition", "conflict", "testified", "abstained", "answered", "verdict", "overturned", "held-back", "heard", "healed", "probation"}
 
 // String returns the kind as one word: "joined", "updated", "accused", "refuted", "lapsed",
 // "failed", "left", "forced-out", "removed", "condition", "conflict", "testified", "abstained",
-// "answered", "verdict", "overturned", "held-back", "heard" or "healed".
+// "answered", "verdict", "overturned", "held-back", "heard", "healed" or "probation".
 func (k EntryKind) String() string { return nameOf(entryNames, k) }
 
 // MarshalText returns the kind as one word, empty for the zero EntryKind.

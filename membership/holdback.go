@@ -90,6 +90,9 @@ func (c *Core) overturn(r *row, inc uint32, via Source, reason string) {
 	before := f.state
 	f.state, f.inc, f.since, f.forcedOut = Alive, inc, c.now, false
 	c.overturned(r)
+	if c.tries(r, f) {
+		return
+	}
 	c.put(r, f)
 	c.emit(ChangeJoined, r.fact, before, saidBy(f.name), reason)
 	c.write(EntryOverturned, r.fact, inc, f.name, via, reason)

@@ -27,6 +27,11 @@ type row struct {
 	outSince  time.Duration // while judged: the first accusation
 	stall     time.Duration // the longest silence from which it came back, as of stallAt; it fades
 	stallAt   time.Duration
+	back      time.Duration // when it last came back after it had failed; 0 = never
+	flaps     int           // how often in a row it has failed soon after it had come back
+	fellAt    time.Duration // when it last failed, if flaps > 0
+	trial     time.Duration // for how long nobody must accuse it before it counts as back; 0 = not on probation
+	clean     time.Duration // on probation: when that while began
 	life      uint32        // the process that stall is about; 0 = not known
 	windowAt  time.Duration // when the window began in which it said that much as a witness
 	said      int
@@ -81,7 +86,7 @@ type table struct {
 	alarms     alarms
 	counts     [Left + 1]int // by state; counts[0] are pruned names, which are not members
 	stable     int           // members of the last stable view
-	stableHeld int           // those of them that are alive or suspect, and not lost
+	stableHeld int           // those of them that are alive, suspect or on probation, and not lost
 	lost       int           // members that are lost
 	digest     Digest
 }
@@ -126,10 +131,17 @@ func (t *table) remove(r *row) {
 // replace puts a new fact of the same name in the place of the old one.
 func (t *table) replace(r *row, f *fact, stable bool) {
 	t.tally(r, -1)
-	if f.state.held() && (!r.fact.state.held() || !sameDigest(r.fact, f)) {
+	if (f.state.held() || r.trial > 0) && (!r.fact.state.held() || !sameDigest(r.fact, f)) {
 		r.print = f.print()
 	}
 	r.fact, r.stable = f, stable
+	t.tally(r, +1)
+}
+
+// setTrial puts r on probation for that long, or ends it with 0.
+func (t *table) setTrial(r *row, trial time.Duration) {
+	t.tally(r, -1)
+	r.trial = trial
 	t.tally(r, +1)
 }
 
@@ -145,7 +157,7 @@ func (t *table) setLost(r *row, lost bool) {
 
 func (t *table) tally(r *row, by int) {
 	t.counts[r.fact.state] += by
-	if r.fact.state.held() {
+	if r.fact.state.held() || r.trial > 0 {
 		t.digest.Held += by
 		t.digest.Sum += uint64(by) * r.print
 	}
@@ -156,7 +168,7 @@ func (t *table) tally(r *row, by int) {
 		return
 	}
 	t.stable += by
-	if r.fact.state.held() && !r.lost {
+	if (r.fact.state.held() || r.trial > 0) && !r.lost {
 		t.stableHeld += by
 	}
 }

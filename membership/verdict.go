@@ -26,6 +26,7 @@ type Tally struct {
 	Overturned  uint64 // verdicts after which the member proved itself alive
 	HeldBack    uint64 // failures reported by the engine that nobody had confirmed
 	Spared      uint64 // those of them that never reached subscribers
+	Probations  uint64 // members that came back and had to prove themselves first
 }
 
 // Tally returns the counts so far. They stay 0 without Config.Verdicts.
@@ -206,7 +207,10 @@ func (c *Core) confirmed(r *row) []testimony {
 // patience is how long after the first accusation a verdict about r must wait.
 func (c *Core) patience(r *row) time.Duration {
 	v := c.cfg.Verdicts
-	p := max(v.Patience, min(2*c.stallOf(r), v.PatienceMax), c.untilSilent(r))
+	p := max(v.Patience, c.untilSilent(r))
+	if stall := c.stallOf(r); stall < outageFrom || !c.failsAgain(r) {
+		p = max(p, min(2*stall, v.PatienceMax))
+	}
 	if c.isHeard(r) {
 		p = max(p, v.engineTimeout(c.heldCount()))
 	}

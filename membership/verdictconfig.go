@@ -44,6 +44,12 @@ type Verdicts struct {
 	// that stall again and again, and notices their crashes later. Default 1 min, at most 10 years.
 	PatienceMax time.Duration
 
+	// Probation is for how long nobody must have accused a member that comes back, before subscribers see it alive, if it had
+	// failed within twice that time after it last came back. It doubles, three times at most, each time that the member has passed it and fails within that time again. Longer
+	// holds members failed that fail now and then; shorter, subscribers see them come and go. Default 30 s,
+	// at most 1 hour; negative turns it off.
+	Probation time.Duration
+
 	// ProbeInterval is the engine's time between two probes: a witness looks at one
 	// member no more often. Default 1 s, at most 10 years.
 	ProbeInterval time.Duration
@@ -74,6 +80,7 @@ func (v Verdicts) withDefaults() Verdicts {
 	v.Patience = cmp.Or(v.Patience, 1200*time.Millisecond)
 	v.Silence = cmp.Or(v.Silence, 3*time.Second)
 	v.PatienceMax = cmp.Or(v.PatienceMax, time.Minute)
+	v.Probation = max(0, cmp.Or(v.Probation, 30*time.Second))
 	v.ProbeInterval = cmp.Or(v.ProbeInterval, time.Second)
 	v.ProbeTimeout = cmp.Or(v.ProbeTimeout, 500*time.Millisecond)
 	v.EngineTimeout = cmp.Or(v.EngineTimeout, 4*time.Second)
@@ -99,6 +106,9 @@ func (v Verdicts) check() []error {
 	duration("Patience", v.Patience)
 	duration("Silence", v.Silence)
 	duration("PatienceMax", v.PatienceMax)
+	if v.Probation > time.Hour {
+		errs = append(errs, fmt.Errorf("membership config: Verdicts.Probation is %v, want 0 (the default), less to turn it off, or up to 1h", v.Probation))
+	}
 	duration("ProbeInterval", v.ProbeInterval)
 	duration("ProbeTimeout", v.ProbeTimeout)
 	duration("EngineTimeout", v.EngineTimeout)

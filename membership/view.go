@@ -21,6 +21,7 @@ type fact struct {
 	inc       uint32
 	state     State // 0 for a name that is remembered only because it was pruned
 	forcedOut bool
+	probation bool
 	local     bool
 }
 
@@ -36,6 +37,7 @@ func (f *fact) member(epoch time.Time) Member {
 		Since:       epoch.Add(f.since),
 		FirstSeen:   epoch.Add(f.firstSeen),
 		ForcedOut:   f.forcedOut,
+		Probation:   f.probation,
 		Local:       f.local,
 	}
 }

@@ -48,6 +48,7 @@ func TestVerdictBars(t *testing.T) {
 		{"loss-50", "Loss without a crash, N = 50, 10 minutes", barsOfLoss(50)},
 		{"loss-200", "Loss without a crash, N = 200, 10 minutes", barsOfLoss(200)},
 		{"sweep", "The settings: a crash (N = 100, 1 % loss), late readers (5 of 50, 3 % loss), pauses of 2 s (N = 16, 1 % loss)", barsOfSettings},
+		{"flapping", "B12 and B13: members that are reachable now and then", barsOfFlapping},
 		{"pauses", "One of 16 nodes pauses for D every 10 s, 4 minutes, 1 % loss", barsOfPauses},
 	} {
 		t.Run(part.name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func toMember(m membership.Member) Member {
 	}
 	return Member{
 		Name: m.Name, Addr: addrText(m.Addr), Tags: tags, State: m.State.String(), Incarnation: m.Incarnation,
-		Since: m.Since.UTC(), FirstSeen: m.FirstSeen.UTC(), ForcedOut: m.ForcedOut, Local: m.Local,
+		Since: m.Since.UTC(), FirstSeen: m.FirstSeen.UTC(), ForcedOut: m.ForcedOut, Probation: m.Probation, Local: m.Local,
 	}
 }
 

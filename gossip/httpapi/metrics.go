@@ -102,6 +102,7 @@ var (
 	descOverturned  = describe("verdicts_overturned_total", "Verdicts after which the member proved itself alive.")
 	descHeldBack    = describe("failures_held_back_total", "Failures told by the engine that no quorum had confirmed.")
 	descSpared      = describe("failures_spared_total", "Failures held back that the member refuted before anybody was told.")
+	descProbations  = describe("probations_total", "Members that came back and stay failed until nobody has accused them for a while.")
 	descDetection   = describe("detection_seconds", "Time from the first accusation of a member until it was held failed.")
 
 	descHealAttempts = describe("heal_attempts_total", "Addresses of failed members and of seeds that were asked whether somebody is there again.")
@@ -129,7 +130,7 @@ var (
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descMembers, descCondition, descReady, descHealth, descEvents, descVersion, descPending, descIgnored, descInputs,
-		descAccusations, descRefutations, descTestimonies, descAbstentions, descVerdicts, descOverturned, descHeldBack, descSpared, descDetection,
+		descAccusations, descRefutations, descTestimonies, descAbstentions, descVerdicts, descOverturned, descHeldBack, descSpared, descProbations, descDetection,
 		descHealAttempts, descHealReached, descHeals,
 		descComparisons, descSyncs, descSyncBytes,
 		descPackets, descStreams, descBytes, descPeerPackets, descPeerStreams, descPeerBytes, descOpen, descDrops, descUserAlone, descTapPackets, descTapKinds,
@@ -176,6 +177,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	count(descOverturned, verdicts.Overturned)
 	count(descHeldBack, verdicts.HeldBack)
 	count(descSpared, verdicts.Spared)
+	count(descProbations, verdicts.Probations)
 	ch <- detectionTimes(heard)
 	count(descUserAlone, stats.UserPackets)
 	digest := stats.Digest

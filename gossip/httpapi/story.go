@@ -74,6 +74,10 @@ func (s *story) turning(kinds ...string) *JournalEntry {
 func (s *story) failed() {
 	s.heading("has been failed since")
 	s.failure()
+	if e := s.turning(kindProbation); s.why.Member.Probation && e != nil {
+		s.say("It is on probation since %s: %s.", moment(e.At), e.Note)
+		return
+	}
 	s.say("%s has noted no sign of life from it since.", s.why.Node)
 }
 

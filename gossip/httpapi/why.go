@@ -102,6 +102,7 @@ var (
 	kindOverturned = membership.EntryOverturned.String()
 	kindHeld       = membership.EntryHeld.String()
 	kindHeard      = membership.EntryHeard.String()
+	kindProbation  = membership.EntryProbation.String()
 )
 
 // tellCases divides the journal about one member into cases, oldest first.

@@ -149,6 +149,8 @@ func verb(kind string) string {
 		return "held back the engine's word that failed:"
 	case "overturned":
 		return "took back the verdict about"
+	case "probation":
+		return "put on probation:"
 	case "heard":
 		return "learned that packets had lately come from"
 	}

@@ -64,6 +64,7 @@ var (
 		"refuted":    styleStates["alive"],
 		"lapsed":     styleStates["alive"],
 		"healed":     styleStates["alive"],
+		"probation":  styleStates["failed"],
 		"suspected":  styleStates["suspect"],
 		"accused":    styleStates["suspect"],
 		"testified":  styleStates["suspect"],

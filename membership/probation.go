@@ -1,0 +1,134 @@
+package membership
+
+import (
+	"fmt"
+	"time"
+)
+
+// A member whose packets are lost half of the time, or for twenty seconds of every forty, fails rightly and comes back rightly,
+// again and again. Whoever moves work away from failed members does that each time. So one that fails again
+// soon after it had come back is on probation when it comes back once more: the engine holds it alive and probes it, subscribers see
+// it failed, until nobody has accused it for a while. One probe in the cluster that it leaves
+// unanswered, directly and through others, begins the while anew.
+//
+// Three kinds of return are never put off: the first, since most faults happen once; that of a new process, whose past is not
+// its own; and that of many at once, who were cut off and not faulty.
+
+// flapsWithin is how many probations after its return a member must fail again to have come back too soon.
+const flapsWithin = 2
+
+// maxDoublings bounds how long a probation gets: to eight times the setting. It doubles with each one that the member has passed only to
+// fail again soon.
+const maxDoublings = 3
+
+// outageFrom is the silence from which on a member that came back is not met with patience, which is for pauses, when it falls silent
+// soon again, but with a probation.
+const outageFrom = 10 * time.Second
+
+// fell notes that r has failed, and whether that was soon after it had come back.
+func (c *Core) fell(r *row) {
+	switch {
+	case c.cfg.Verdicts == nil || r.fact.local:
+	case c.cameBackLately(r):
+		r.flaps++
+		r.fellAt = c.now
+	default:
+		r.flaps = 0
+	}
+}
+
+// cameBackLately says whether a failure of r now would be soon after it had come back.
+func (c *Core) cameBackLately(r *row) bool {
+	return r.back != 0 && c.now-r.back < flapsWithin*c.cfg.Verdicts.Probation
+}
+
+// failsAgain says whether r would be on probation if it failed now and came back then.
+func (c *Core) failsAgain(r *row) bool {
+	return c.cameBackLately(r) && !c.manyFlap(1)
+}
+
+// manyFlap says whether so many members come and go, and as many more, that it is the network and not they.
+func (c *Core) manyFlap(more int) bool {
+	members := 0
+	for _, r := range c.table.rows {
+		state := r.fact.state
+		if state.held() || state == Failed {
+			members++
+		}
+		lately := c.now-r.fellAt < flapsWithin*c.cfg.Verdicts.Probation
+		if r.flaps > 0 && (state == Failed || state.held() && lately) {
+			more++
+		}
+	}
+	return members < 3 || more > max(1, members/10) // of two nobody knows whose fault it is
+}
+
+// probation returns for how long nobody must accuse r before it counts as back; 0 if it does at once.
+func (c *Core) probation(r *row) time.Duration {
+	if c.cfg.Verdicts == nil || r.flaps == 0 || c.manyFlap(0) {
+		return 0
+	}
+	return c.cfg.Verdicts.Probation << min(r.flaps-1, maxDoublings)
+}
+
+// tries puts a member that the engine holds alive again on probation, or leaves it there, and says whether it did. f is what
+// it would become.
+func (c *Core) tries(r *row, f fact) bool {
+	if r.fact.state != Failed {
+		return false
+	}
+	if r.trial == 0 {
+		trial := c.probation(r)
+		if trial == 0 {
+			return false
+		}
+		c.table.setTrial(r, trial)
+		c.tally.Probations++
+		r.judged, r.suspicion, r.clean = false, nil, c.now
+		c.write(EntryProbation, r.fact, f.inc, "", SourceRule, fmt.Sprintf(
+			"it came back, but has failed %s soon after coming back: it stays failed here until nobody has accused it for %v",
+			times(r.flaps), r.trial))
+	}
+	f.state, f.since, f.probation = Failed, r.fact.since, true
+	c.put(r, f)
+	return true
+}
+
+// fellOnTrial ends r's probation because the engine has given it up.
+func (c *Core) fellOnTrial(r *row) {
+	if r.trial == 0 {
+		return
+	}
+	f := *r.fact
+	f.probation = false
+	c.table.setTrial(r, 0)
+	c.put(r, f)
+}
+
+func times(n int) string {
+	switch n {
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// accusedOnTrial begins the while anew in which nobody must accuse r.
+func (c *Core) accusedOnTrial(r *row, inc uint32) {
+	if r.trial > 0 && inc >= r.fact.inc && c.now > r.clean {
+		r.clean = c.now
+		c.rearm(r)
+	}
+}
+
+// readmit ends a probation that was passed.
+func (c *Core) readmit(r *row) {
+	reason := fmt.Sprintf("nobody has accused it for %v since it came back", r.trial)
+	f := *r.fact
+	f.state, f.since, f.forcedOut = Alive, c.now, false
+	c.put(r, f)
+	c.emit(ChangeJoined, r.fact, Failed, nil, reason)
+	c.write(EntryJoined, r.fact, f.inc, "", SourceRule, reason)
+}
