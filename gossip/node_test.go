@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -495,18 +496,52 @@ func TestCloseEndsAProbeUnderWay(t *testing.T) {
 			})
 			nodes[1].Close()
 			n := nodes[0]
-			sent := func() int { n.tap.mu.Lock(); defer n.tap.mu.Unlock(); return n.tap.nextProbe }
-			before := sent()
-			eventually(t, func() error {
-				if sent() == before {
-					return errors.New("no probe was sent")
-				}
-				return nil
-			})
+			eventually(t, func() error { return waiting(n) })
 			n.Close()
 			goleak.VerifyNone(t)
 		})
 	}
+}
+
+// waiting is nil while a ping of the node waits for its ack.
+func waiting(n *Node) error {
+	n.tap.mu.Lock()
+	defer n.tap.mu.Unlock()
+	if len(n.tap.probes) == 0 {
+		return errors.New("no ping is waiting")
+	}
+	return nil
+}
+
+// One that waits is not forgotten over many that are answered meanwhile.
+func TestCloseEndsAPingThatManyFollowed(t *testing.T) {
+	other, silent := start(t, quick("n2")), silentAddr(t)
+	c := quick("n1")
+	c.ProbeInterval, c.ProbeTimeout = time.Minute, 50*time.Second
+	n := start(t, c)
+	n.tryLook(func() { _, _ = n.engine.Ping("silent", silent) })
+	eventually(t, func() error { return waiting(n) })
+	for range 2 * maxProbesInFlight {
+		if _, err := n.engine.Ping("n2", net.UDPAddrFromAddrPort(other.Self().Addr)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	_ = n.Close()
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("closing took %v", took)
+	}
+}
+
+// silentAddr is where nobody answers.
+func silentAddr(t *testing.T) net.Addr {
+	t.Helper()
+	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	return silent.LocalAddr()
 }
 
 func TestAllowedNetworks(t *testing.T) {

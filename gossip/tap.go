@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -29,21 +30,14 @@ type tap struct {
 	stop            chan struct{}
 	began           time.Time // what moments are counted from: time.Since reads one clock, time.Now two
 
-	mu        sync.Mutex
-	probes    [maxProbesInFlight]probe // guarded by mu; a ring of the pings sent last
-	nextProbe int                      // guarded by mu
-	suspects  listener                 // synchronizes itself
+	mu       sync.Mutex
+	probes   map[uint32]time.Duration // guarded by mu; pings that were not acked, at most maxProbesInFlight: when since began they were sent
+	suspects listener                 // synchronizes itself
 }
 
-// probe is a ping that this node has sent.
-type probe struct {
-	seqNo uint32
-	at    time.Duration // since tap.began; 0 in a place that is free
-}
-
-// maxProbesInFlight is more than the probe loop (one at a time), the pings relayed
-// for others and this node's looks as a witness (16 of up to 9 pings) keep waiting at once.
-const maxProbesInFlight = 256
+// maxProbesInFlight is more than the probe loop (one at a time), the pings relayed for others, this node's looks (16 as
+// a witness of up to 9 pings, and last ones) and AskDigests keep waiting at once, unless nearly all are silent.
+const maxProbesInFlight = 512
 
 // hooked is a transport that shows and takes inbound packets without a
 // goroutine in between, as gossip/transport and the simulator's fabric do.
@@ -68,6 +62,7 @@ func newTap(n *Node) *tap {
 		node:   n,
 		peeker: wire.NewPeeker(n.cfg.Cluster, keys, options...),
 		stop:   make(chan struct{}),
+		probes: make(map[uint32]time.Duration),
 		began:  time.Now(),
 	}
 	t.seenIn = func(s wire.Seen) { t.see(s, membership.SourceInbound) }
@@ -161,6 +156,7 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 		}
 	case wire.Ack:
 		if source == membership.SourceInbound {
+			t.endProbe(s.SeqNo)
 			n.digests.inquiry.acked(s, n.cfg.MaxMembers)
 		}
 	case wire.Ping:
@@ -173,8 +169,18 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 func (t *tap) noteProbe(seqNo uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.probes[t.nextProbe] = probe{seqNo: seqNo, at: max(time.Since(t.began), 1)}
-	t.nextProbe = (t.nextProbe + 1) % maxProbesInFlight
+	if len(t.probes) >= maxProbesInFlight { // all but a few are over: nobody answered
+		maps.DeleteFunc(t.probes, func(old uint32, _ time.Duration) bool { return seqNo-old > maxProbesInFlight/2 })
+	}
+	t.probes[seqNo] = time.Since(t.began)
+}
+
+// endProbe forgets a ping that was acked: else many that are answered at once, as those of AskDigests, would push out
+// one that still waits, and Close would wait with it.
+func (t *tap) endProbe(seqNo uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.probes, seqNo)
 }
 
 // finishProbes lets the engine's probes end at once by handing it the acks
@@ -183,9 +189,9 @@ func (t *tap) noteProbe(seqNo uint32) {
 func (t *tap) finishProbes(longest time.Duration) {
 	t.mu.Lock()
 	var waiting []uint32
-	for _, p := range t.probes {
-		if p.at != 0 && time.Since(t.began)-p.at <= longest {
-			waiting = append(waiting, p.seqNo)
+	for seqNo, at := range t.probes {
+		if time.Since(t.began)-at <= longest {
+			waiting = append(waiting, seqNo)
 		}
 	}
 	t.mu.Unlock()

@@ -157,14 +157,10 @@ func TestCloseWhileLooking(t *testing.T) {
 	}
 	arrive(t, nodes[0], suspectAt(t, "n4", "n2", 1))
 	eventually(t, func() error {
-		nodes[0].tap.mu.Lock()
-		defer nodes[0].tap.mu.Unlock()
-		for _, p := range nodes[0].tap.probes {
-			if p.at != 0 {
-				return nil
-			}
+		if waiting(nodes[0]) != nil {
+			return fmt.Errorf("n1 does not look: %v", nodes[0].Journal("n4"))
 		}
-		return fmt.Errorf("n1 does not look: %v", nodes[0].Journal("n4"))
+		return nil
 	})
 	began := time.Now()
 	if err := nodes[0].Close(); err != nil {
