@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -153,6 +154,32 @@ func TestAskDigests(t *testing.T) {
 	}
 	if n.Info().Digest != nil || (delegate{n}).AckPayload() != nil {
 		t.Error("a node without digests tells one")
+	}
+}
+
+// While somebody asks all the time, pings that stay unanswered do not pile up, and the newest are remembered.
+func TestUnansweredPingsAreForgotten(t *testing.T) {
+	q := newInquiry()
+	q.active.Store(1)
+	peeker := wire.NewPeeker("", nil)
+	last := uint32(3 * maxPings) // sequence numbers wrap around
+	for seqNo := last - 10*maxPings; seqNo != last+1; seqNo++ {
+		q.sent(peeker, binary.BigEndian.AppendUint32([]byte("\x00\x81\xa5SeqNo\xce"), seqNo), "n1")
+	}
+	if n := len(q.pings); n < maxPings || n > 2*maxPings {
+		t.Errorf("%d pings are remembered", n)
+	}
+	for seqNo := last - maxPings + 1; seqNo != last+1; seqNo++ {
+		if q.pings[seqNo] != "n1" {
+			t.Fatalf("ping %d, the newest but %d, is forgotten", seqNo, last-seqNo)
+		}
+	}
+}
+
+// An ask ends before the API gives up waiting for it, should none of a great many answer.
+func TestAskEndsInTime(t *testing.T) {
+	if longest := maxAsked / askers * askPings * WAN().ProbeTimeout; longest > 55*time.Second {
+		t.Errorf("it may take %v", longest)
 	}
 }
 

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -31,10 +32,11 @@ type PeerDigest struct {
 
 // Bounds of asking: a node of a thousand members sends a few hundred pings, spread out.
 const (
-	maxAsked   = 512 // members asked at a time; of more, a random sample
-	askers     = 32  // pings under way
-	askPings   = 2   // pings of one member, should the first be lost
-	maxInquiry = 4   // calls of AskDigests at a time; further ones wait
+	maxAsked   = 512  // members asked at a time; of more, a random sample
+	askers     = 64   // pings under way: should nobody answer, with the WAN's timeout it still ends within a minute, when the API gives up
+	askPings   = 2    // pings of one member, should the first be lost
+	maxInquiry = 4    // calls of AskDigests at a time; further ones wait
+	maxPings   = 4096 // pings of which it is remembered whom they were sent to; those of an ask are far fewer
 )
 
 // inquiry is what AskDigests needs: the pings under way by their number, and what members said last.
@@ -43,7 +45,7 @@ type inquiry struct {
 	slots  chan struct{} // bounds the calls
 
 	mu    sync.Mutex
-	pings map[uint32]string     // guarded by mu: whom a ping was sent to
+	pings map[uint32]string     // guarded by mu: whom a ping was sent to; at most 2*maxPings
 	heard map[string]PeerDigest // guarded by mu: by name; no more than members.max
 }
 
@@ -76,6 +78,9 @@ func (q *inquiry) sent(peeker *wire.Peeker, b []byte, name string) {
 		if s.Kind == wire.Ping {
 			q.mu.Lock()
 			defer q.mu.Unlock()
+			if len(q.pings) >= 2*maxPings { // somebody has been asking for long, and these were never answered
+				maps.DeleteFunc(q.pings, func(old uint32, _ string) bool { return s.SeqNo-old > maxPings })
+			}
 			q.pings[s.SeqNo] = name
 		}
 	})
@@ -97,7 +102,7 @@ func (q *inquiry) acked(s wire.Seen, limit int) {
 
 // AskDigests returns what the other members that this node holds, alive or suspect, say of their views, and this node's own digest
 // of the same moment. It pings all of them, or 512 at random of more; what others said last stands with its time. It fails with
-// ErrNoDigest when sync.digest is off, and when ctx ends.
+// ErrNoDigest when sync.digest is off, and when ctx ends or the node is closed.
 func (n *Node) AskDigests(ctx context.Context) (own membership.Digest, peers []PeerDigest, err error) {
 	d := &n.digests
 	if d.node == nil {
@@ -112,6 +117,8 @@ func (n *Node) AskDigests(ctx context.Context) (own membership.Digest, peers []P
 		defer func() { <-d.inquiry.slots }()
 	case <-ctx.Done():
 		return own, nil, context.Cause(ctx)
+	case <-n.ctx.Done():
+		return own, nil, ErrClosed
 	}
 	n.beginInquiry()
 	defer n.endInquiry()
@@ -126,7 +133,10 @@ func (n *Node) AskDigests(ctx context.Context) (own membership.Digest, peers []P
 	began := time.Now()
 	asked := targets[:min(len(targets), maxAsked)]
 	n.askAll(ctx, asked)
-	if err := ctx.Err(); err != nil {
+	switch {
+	case n.ctx.Err() != nil: // not all were asked, and Close has ended the pings of the others
+		return own, nil, ErrClosed
+	case ctx.Err() != nil:
 		return own, nil, context.Cause(ctx)
 	}
 	return d.own.Load().Digest, d.inquiry.answers(targets, len(asked), began), nil
