@@ -74,12 +74,12 @@ simulate-suite: build ## every built-in scenario with many seeds (SEEDS), report
 simulate-validate: ## hold the simulator's engine against theory (about an hour), figures in docs/figures/
 	nice $(GO) test ./simulator -count=1 -run TestEngineAgainstTheory -validate -v -timeout 6h
 
-# The part of verdict-bars: crash, big, idle, frozen, late-50, late-200, partitions, loss-50, loss-200, pauses or sweep; all together take hours.
+# The part of verdict-bars: crash, big, idle, frozen, late-50, late-200, partitions, loss-50, loss-200, flapping, pauses or sweep; all together take hours.
 PART ?= crash
 
 .PHONY: verdict-bars
 verdict-bars: ## measure verdicts against memberlist (PART=crash and others, SEEDS=1-30), figures in docs/figures/verdicts/
-	nice $(GO) test ./simulator -count=1 -run 'TestVerdictBars/$(PART)$$' -verdict-bars $(if $(filter-out file,$(origin SEEDS)),-verdict-seeds $(SEEDS)) -v -timeout 12h
+	nice $(GO) test ./simulator -count=1 -run 'TestVerdictBars/$(PART)$$' -verdict-bars $(if $(filter-out file,$(origin SEEDS)),-verdict-seeds=$(SEEDS)) -v -timeout 12h
 
 .PHONY: engines-agree
 engines-agree: build ## compare the virtual engine with real agents in namespaces (root, a quarter of an hour), figures in docs/figures/
