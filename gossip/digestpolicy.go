@@ -20,7 +20,8 @@ import (
 //
 // At most one exchange runs at a time, and one a second or so. What an exchange did not change is not tried again soon:
 // some differences cannot be repaired (two nodes of one name, networks that one of them does not allow), and some
-// are made up.
+// are made up. News of others let it be tried anew, and come all the time in a busy cluster: so the more exchanges in a row
+// have changed nothing, the longer the next waits, whoever it is with.
 type syncPolicy struct {
 	cfg  syncTimes
 	draw func() float64 // from [0, 1)
@@ -29,17 +30,19 @@ type syncPolicy struct {
 	differing []string          // peers that differed lately, and since own changed and two in a row agreed; at most 2
 	first     time.Time         // when the first of them did
 	agreed    int               // how many have agreed since the last difference
-	apart     time.Time         // the first difference since the last agreement; zero = agreed
+	apart     time.Time         // the first difference since the last agreement, or the last exchange after it; zero = agreed
 	rated     time.Time         // when rate was taken
 	ratedHeld int
 	rate      float64   // members a second by which the view grew lately
 	grew      time.Time // when it last grew by a tenth in a second
 	asked     time.Time // when another peer was last to be asked
 	running   bool
+	mends     bool      // the exchange that runs is for a difference
 	next      time.Time // no exchange begins before
 	exchanged time.Time // the last full exchange with anybody, begun by whomever
 	compared  time.Time // the last comparison
 	futile    []futility
+	vain      int // exchanges for a difference in a row that changed nothing here
 }
 
 // syncTimes are the times of a syncPolicy.
@@ -74,6 +77,13 @@ const (
 	futileMemory  = 5 * time.Minute // after which it begins anew
 )
 
+// After vainFree exchanges that changed nothing, for two nodes may have missed the same, the wait between two of them doubles up to
+// maxVainWait, which is as much as plain memberlist's.
+const (
+	vainFree    = 3
+	maxVainWait = 30 * time.Second
+)
+
 // netMembers is the number of members up to which the net is not stretched. Beyond it is stretched in proportion, so that what it
 // costs a node does not grow with the cluster.
 const netMembers = 32
@@ -105,7 +115,7 @@ func (p *syncPolicy) compare(now time.Time, own membership.Digest, changed time.
 	if !p.worthIt(now, own, changed, theirs) || p.running || now.Before(p.next) || p.isFutile(now, peer, theirs.Sum) {
 		return false
 	}
-	p.running = true
+	p.running, p.mends = true, true
 	return true
 }
 
@@ -177,8 +187,18 @@ func (p *syncPolicy) worthIt(now time.Time, own membership.Digest, changed time.
 // done takes the end of an exchange with the peer, whose digest was theirs: whether it failed, and this node's digest from before and after.
 func (p *syncPolicy) done(now time.Time, peer string, theirs uint64, before, after membership.Digest, failed bool) {
 	p.running = false
-	p.next = now.Add(p.cfg.spacing + time.Duration(p.draw()*float64(p.cfg.spacing)/4))
 	p.differing = nil
+	if !failed && !p.apart.IsZero() {
+		p.apart = now
+	}
+	if before.Sum != after.Sum || now.Sub(p.next) > futileMemory {
+		p.vain = 0
+	}
+	if p.mends && !failed && before.Sum == after.Sum { // one that fails tells nothing of the difference
+		p.vain = min(p.vain+1, 16)
+	}
+	spacing := max(p.cfg.spacing, min(p.cfg.spacing<<max(p.vain-vainFree, 0), maxVainWait))
+	p.next = now.Add(spacing + time.Duration(p.draw()*float64(spacing)/4))
 	if !failed {
 		p.exchanged = now
 	}
@@ -220,6 +240,6 @@ func (p *syncPolicy) due(now time.Time, held int) bool {
 	if p.running || now.Before(p.next) || held < 2 || !blind && !net {
 		return false
 	}
-	p.running = true
+	p.running, p.mends = true, false
 	return true
 }

@@ -142,6 +142,40 @@ func TestFutileExchanges(t *testing.T) {
 	}
 }
 
+// A difference that no exchange repairs costs no more in a cluster where something changes all the time, though all
+// news are a reason to try again. A difference that one repairs is then still found.
+func TestFutileExchangesOfABusyView(t *testing.T) {
+	for _, every := range []int{1, 3, 5, 30} {
+		begin := time.Unix(1000, 0)
+		p := newSyncPolicy(testTimes, begin, func() float64 { return 0.5 })
+		own, changed, count := digest(1, 100), begin, 0
+		for i := range 3600 {
+			now := begin.Add(time.Duration(i) * time.Second)
+			if i%every == 0 {
+				own.Sum, changed = own.Sum+1, now
+			}
+			theirs := digest(own.Sum+1<<32, 101)
+			peer := fmt.Sprint("n", i%50)
+			if p.compare(now, own, changed, peer, theirs) {
+				p.done(now, peer, theirs.Sum, own, own, false)
+				count++
+			}
+		}
+		if count < 30 || count > 140 {
+			t.Errorf("a change every %d s: %d exchanges an hour", every, count)
+		}
+		now := begin.Add(time.Hour + maxVainWait*5/4)
+		p.compare(now, own, changed, "x", digest(7, 100))
+		if !p.compare(now, own, changed.Add(-testTimes.quiet), "y", digest(7, 100)) {
+			t.Errorf("a change every %d s: another difference is not looked into", every)
+		}
+		p.done(now, "y", 7, own, digest(7, 100), false)
+		if wait := p.next.Sub(now); wait > 2*testTimes.spacing {
+			t.Errorf("after an exchange that helped the next waits %v", wait)
+		}
+	}
+}
+
 // A failed exchange counts against that peer alone: others that say the same are tried next.
 func TestFailedExchange(t *testing.T) {
 	begin := time.Unix(1000, 0)
