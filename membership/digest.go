@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Digest sums up the members that a node holds, alive or suspect, itself included: equal digests mean the same names,
+// Digest sums up the members that a node holds, alive, suspect or on probation, itself included: equal digests mean the same names,
 // addresses and tags. Suspicion is local and passing, so it does not count; members that are gone do not either, because each
 // node forgets them at its own time. One that is held here and gone there still makes a difference.
 type Digest struct {

@@ -12,7 +12,7 @@ import (
 // digestOf is the digest counted anew from what a view shows.
 func digestOf(v *View) (d Digest) {
 	for m := range v.All() {
-		if m.State == Alive || m.State == Suspect {
+		if m.State == Alive || m.State == Suspect || m.Probation {
 			d.Held++
 			d.Sum += (&fact{name: m.Name, addr: m.Addr, tags: m.Tags}).print()
 		}

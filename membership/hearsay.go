@@ -16,7 +16,7 @@ func (c *Core) accused(in Accused) {
 		c.ignored++
 		return
 	}
-	c.accusedOnTrial(r, in.Incarnation)
+	c.accusedOnTrial(r, in.Incarnation, in.Accuser)
 	before, claim := r.fact, Claim{in.Incarnation, Suspect}
 	if before.local {
 		if in.Incarnation >= before.inc {

@@ -8,7 +8,7 @@ import (
 // A member whose packets are lost half of the time, or for twenty seconds of every forty, fails rightly and comes back rightly,
 // again and again. Whoever moves work away from failed members does that each time. So one that fails again
 // soon after it had come back is on probation when it comes back once more: the engine holds it alive and probes it, subscribers see
-// it failed, until nobody has accused it for a while. One probe in the cluster that it leaves
+// it failed, until nobody has accused it for a while. A probe in the cluster that it leaves
 // unanswered, directly and through others, begins the while anew.
 //
 // Three kinds of return are never put off: the first, since most faults happen once; that of a new process, whose past is not
@@ -84,7 +84,7 @@ func (c *Core) tries(r *row, f fact) bool {
 		}
 		c.table.setTrial(r, trial)
 		c.tally.Probations++
-		r.judged, r.suspicion, r.clean = false, nil, c.now
+		r.judged, r.suspicion, r.clean, r.blamer = false, nil, c.now, ""
 		c.write(EntryProbation, r.fact, f.inc, "", SourceRule, fmt.Sprintf(
 			"it came back, but has failed %s soon after coming back: it stays failed here until nobody has accused it for %v",
 			times(r.flaps), r.trial))
@@ -115,12 +115,14 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// accusedOnTrial begins the while anew in which nobody must accuse r.
-func (c *Core) accusedOnTrial(r *row, inc uint32) {
-	if r.trial > 0 && inc >= r.fact.inc && c.now > r.clean {
-		r.clean = c.now
-		c.rearm(r)
+// accusedOnTrial begins the while anew in which nobody must accuse r. That takes another accuser each time, so that
+// one deaf or slow node, which accuses everybody, does not keep a healthy member out.
+func (c *Core) accusedOnTrial(r *row, inc uint32, accuser string) {
+	if r.trial == 0 || inc < r.fact.inc || accuser == r.blamer {
+		return
 	}
+	r.clean, r.blamer = c.now, c.name(accuser)
+	c.rearm(r)
 }
 
 // readmit ends a probation that was passed.

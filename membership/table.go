@@ -32,6 +32,7 @@ type row struct {
 	fellAt    time.Duration // when it last failed, if flaps > 0
 	trial     time.Duration // for how long nobody must accuse it before it counts as back; 0 = not on probation
 	clean     time.Duration // on probation: when that while began
+	blamer    string        // on probation: who accused it last
 	life      uint32        // the process that stall is about; 0 = not known
 	windowAt  time.Duration // when the window began in which it said that much as a witness
 	said      int

@@ -285,7 +285,8 @@ func TestNothingIsHeldForEver(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 6).Draw(t, "tenths")) * 100 * time.Millisecond)
 			asked = append(asked, probesIn(core.Step(now, drawVerdictInput(t, &asked)))...)
 		}
-		end := now.Add(2*core.cfg.SuspicionLapse + core.cfg.Verdicts.PatienceMax)
+		v := core.cfg.Verdicts
+		end := now.Add(2*core.cfg.SuspicionLapse + v.PatienceMax + v.Probation<<maxDoublings)
 		for ticks := 0; ; ticks++ {
 			at, ok := core.NextWake()
 			if !ok || at.After(end) {

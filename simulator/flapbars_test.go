@@ -110,3 +110,17 @@ func steadinessOf(t *testing.T, dir string, n, faulty int, from, until time.Dura
 func overlap(begin, end float64, from, until time.Duration) float64 {
 	return max(0, min(end, until.Seconds())-max(begin, from.Seconds()))
 }
+
+// A member that is out of reach half of the time fails twice, and then stays failed while that goes on.
+func TestWhoFailsAgainStaysFailed(t *testing.T) {
+	t.Setenv("SIMULATOR_CHILD", "1")
+	for _, set := range []string{"", "verdict.probation=0s"} {
+		run := cell{nodes: 20, seeds: "1-3", duration: "310s", traces: t.TempDir(), arms: []string{"heartbeat " + set},
+			timeline: "  - {at: 10s, for: 5m, flap: {down: 20s, up: 20s}, link: {from: all, to: n1, cut: true}}\n"}
+		run.play(t)
+		s := steadinessOf(t, filepath.Join(run.traces, "heartbeat"), run.nodes, 1, 70*time.Second, 310*time.Second)
+		if stays := s.held == 1 && s.most <= 3; stays != (set == "") || s.healthy > 0 {
+			t.Errorf("%q: held failed for %.1f%% of the time from a minute on, with at most %d changes; %d verdicts on healthy members", set, 100*s.held, s.most, s.healthy)
+		}
+	}
+}
