@@ -111,7 +111,7 @@ type Config struct {
 	// that stall again and again, at the price of noticing their crash later.
 	VerdictPatienceMax time.Duration
 	// VerdictProbation is for how long nobody must have accused a member that comes back, before it
-	// counts as alive, if it had failed within twice that time after it last came back; it doubles, three times
+	// counts as alive, if it had failed within ten times that after it last came back; it doubles, three times
 	// at most, each time that the member has passed it and fails that soon again. Longer holds members failed that fail
 	// now and then; shorter lets them come and go. 0 turns it off.
 	VerdictProbation time.Duration
@@ -258,7 +258,7 @@ func WAN() Config {
 	c.SuspicionMult = 6
 	c.VerdictPatience = 6 * time.Second
 	c.VerdictSilence = 15 * time.Second
-	c.VerdictProbation = 2 * time.Minute
+	c.VerdictProbation = time.Minute
 	c.GossipInterval = 500 * time.Millisecond
 	c.GossipNodes = 4
 	c.GossipToTheDead = 60 * time.Second

@@ -377,7 +377,7 @@ func TestMixedCluster(t *testing.T) {
 
 				bare3.leave(t)
 				ours3.leave(t)
-				c.seen(bare3, "left", "gone")
+				c.seen(bare3, "left", "gone", "failed") // its goodbye is two packets, and when both miss a node it is failed there
 				c.seen(ours3, "left", "gone")
 				for _, p := range []*peer{bare1, ours1, bare4, ours4} {
 					c.seen(p, "alive")

@@ -69,7 +69,11 @@ func (c *Core) suspect(r *row, inc uint32, by, reason string) {
 // evidence returns that against r, which starts anew when the incarnation is higher.
 func (c *Core) evidence(r *row, inc uint32) *suspicion {
 	if r.suspicion == nil || inc > r.suspicion.inc {
+		before := r.suspicion
 		r.suspicion = &suspicion{inc: inc, since: c.now, heard: c.now, next: c.now + recheckEvery, heardOf: neverHeard}
+		if r.holding && before != nil { // what this node found itself stands: anybody may accuse at any incarnation
+			r.suspicion.last, r.suspicion.lastAt, r.suspicion.silences = before.last, before.lastAt, before.silences
+		}
 		if c.cfg.Verdicts != nil && !r.fact.local {
 			c.effects = append(c.effects, Listen{Target{r.fact.name, r.fact.addr}})
 		}

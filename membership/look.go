@@ -78,7 +78,7 @@ func (c *Core) probed(in Probed) {
 	}
 	c.looking = slices.Delete(c.looking, i, i+1)
 	r := c.table.get(in.Subject)
-	if r == nil || (r.fact.state != Suspect || r.suspicion.inc != in.Incarnation) && !r.relays(in.Incarnation) {
+	if r == nil || (r.fact.state != Suspect || r.suspicion.inc != in.Incarnation && !(in.Last && r.holding)) && !r.relays(in.Incarnation) {
 		return
 	}
 	deaf := in.ControlsAsked > 0 && 2*in.ControlsAnswered <= in.ControlsAsked

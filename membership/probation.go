@@ -15,7 +15,10 @@ import (
 // its own; and that of many at once, who were cut off and not faulty.
 
 // flapsWithin is how many probations after its return a member must fail again to have come back too soon.
-const flapsWithin = 2
+const flapsWithin = 10
+
+// togetherWithin is how far apart members fail that are cut off at the same moment.
+const togetherWithin = 15 * time.Second
 
 // maxDoublings bounds how long a probation gets: to eight times the setting. It doubles with each one that the member has passed only to
 // fail again soon.
@@ -27,14 +30,15 @@ const outageFrom = 10 * time.Second
 
 // fell notes that r has failed, and whether that was soon after it had come back.
 func (c *Core) fell(r *row) {
-	switch {
-	case c.cfg.Verdicts == nil || r.fact.local:
-	case c.cameBackLately(r):
+	if c.cfg.Verdicts == nil || r.fact.local {
+		return
+	}
+	if c.cameBackLately(r) {
 		r.flaps++
-		r.fellAt = c.now
-	default:
+	} else {
 		r.flaps = 0
 	}
+	r.fellAt = c.now
 }
 
 // cameBackLately says whether a failure of r now would be soon after it had come back.
@@ -42,30 +46,29 @@ func (c *Core) cameBackLately(r *row) bool {
 	return r.back != 0 && c.now-r.back < flapsWithin*c.cfg.Verdicts.Probation
 }
 
-// failsAgain says whether r would be on probation if it failed now and came back then.
+// failsAgain says whether r, a suspect, would be on probation if it failed now and came back then.
 func (c *Core) failsAgain(r *row) bool {
-	return c.cameBackLately(r) && !c.manyFlap(1)
+	return c.cameBackLately(r) && !c.manyFell(c.now, true)
 }
 
-// manyFlap says whether so many members come and go, and as many more, that it is the network and not they.
-func (c *Core) manyFlap(more int) bool {
-	members := 0
+// manyFell says whether so many members failed at about that time, or are suspect, that it was the network and not they.
+func (c *Core) manyFell(at time.Duration, orSuspect bool) bool {
+	members, fell := 0, 0
 	for _, r := range c.table.rows {
 		state := r.fact.state
 		if state.held() || state == Failed {
 			members++
 		}
-		lately := c.now-r.fellAt < flapsWithin*c.cfg.Verdicts.Probation
-		if r.flaps > 0 && (state == Failed || state.held() && lately) {
-			more++
+		if r.fellAt != 0 && (r.fellAt-at).Abs() < togetherWithin || orSuspect && state == Suspect {
+			fell++
 		}
 	}
-	return members < 3 || more > max(1, members/10) // of two nobody knows whose fault it is
+	return members < 3 || fell > max(1, members/10) // of two nobody knows whose fault it is
 }
 
 // probation returns for how long nobody must accuse r before it counts as back; 0 if it does at once.
 func (c *Core) probation(r *row) time.Duration {
-	if c.cfg.Verdicts == nil || r.flaps == 0 || c.manyFlap(0) {
+	if c.cfg.Verdicts == nil || r.flaps == 0 || c.manyFell(r.fellAt, false) {
 		return 0
 	}
 	return c.cfg.Verdicts.Probation << min(r.flaps-1, maxDoublings)
@@ -99,6 +102,7 @@ func (c *Core) fellOnTrial(r *row) {
 	if r.trial == 0 {
 		return
 	}
+	r.fellAt = c.now
 	f := *r.fact
 	f.probation = false
 	c.table.setTrial(r, 0)
@@ -115,10 +119,13 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// accusedOnTrial begins the while anew in which nobody must accuse r. That takes another accuser each time, so that
-// one deaf or slow node, which accuses everybody, does not keep a healthy member out.
+// accusedOnTrial begins the while anew in which nobody must accuse r. That takes another accuser each time, a
+// member that is alive here, so that one deaf or slow node, which accuses everybody, does not keep a healthy member out.
 func (c *Core) accusedOnTrial(r *row, inc uint32, accuser string) {
 	if r.trial == 0 || inc < r.fact.inc || accuser == r.blamer {
+		return
+	}
+	if w := c.table.get(accuser); w == nil || w.fact.state != Alive {
 		return
 	}
 	r.clean, r.blamer = c.now, c.name(accuser)

@@ -29,7 +29,7 @@ type row struct {
 	stallAt   time.Duration
 	back      time.Duration // when it last came back after it had failed; 0 = never
 	flaps     int           // how often in a row it has failed soon after it had come back
-	fellAt    time.Duration // when it last failed, if flaps > 0
+	fellAt    time.Duration // when it last failed; 0 = never
 	trial     time.Duration // for how long nobody must accuse it before it counts as back; 0 = not on probation
 	clean     time.Duration // on probation: when that while began
 	blamer    string        // on probation: who accused it last
