@@ -92,18 +92,27 @@ func (n *Node) resolveSeeds(ctx context.Context, seeds []string) (targets []*See
 
 // tryTargets exchanges state with all addresses and returns the outcomes that
 // are known when all have answered, when ctx ends, or a probe's time after the
-// first success: a dead seed must not hold up a node that has joined.
+// first success: a dead seed must not hold up a node that has joined. Of one
+// seed with many addresses no more are begun after one has answered: they are
+// of one cluster, and each exchange costs the whole list.
 func (n *Node) tryTargets(ctx context.Context, targets []*SeedError) []*SeedError {
 	outcomes := make(chan *SeedError, len(targets))
 	slots := make(chan struct{}, maxDials)
+	var answered sync.Map // by seed
 	for _, t := range targets {
 		n.ops.Add(1) // the caller holds one already, so Close still waits
 		go func() {
 			defer n.ops.Done()
 			select {
 			case slots <- struct{}{}:
-				t.Err = n.joinPatiently(ctx, t.Addr)
-				<-slots
+				defer func() { <-slots }()
+				if _, ok := answered.Load(t.Seed); ok {
+					outcomes <- nil
+					return
+				}
+				if t.Err = n.joinPatiently(ctx, t.Addr); t.Err == nil {
+					answered.Store(t.Seed, true)
+				}
 			case <-ctx.Done():
 				t.Err = context.Cause(ctx)
 			}
@@ -115,6 +124,9 @@ func (n *Node) tryTargets(ctx context.Context, targets []*SeedError) []*SeedErro
 	for range targets {
 		select {
 		case t := <-outcomes:
+			if t == nil {
+				continue
+			}
 			known = append(known, t)
 			if t.Err == nil && enough == nil {
 				enough = time.After(n.cfg.ProbeTimeout)

@@ -353,3 +353,21 @@ func TestTheDeadAreTriedForEverAtAConstantRate(t *testing.T) {
 		d.agree(30*time.Second, 8, 2)
 	})
 }
+
+// A name may stand for all nodes of a cluster; a node that joins through it need not exchange state with each.
+func TestJoiningThroughANameAsksFewOfItsAddresses(t *testing.T) {
+	divide(t, nil, func(d *divided) {
+		const size = 48
+		var machines []int
+		for i := range size {
+			d.start(fmt.Sprintf("n%d", i), i)
+			machines = append(machines, i)
+		}
+		d.resolves("all.example", machines...)
+		d.start("new", size)
+		joined, err := d.nodes["new"].Join(d.ctx, []string{"all.example:7946"})
+		if n := len(joined.Joined); err != nil || n == 0 || n > size*3/4 {
+			t.Errorf("joined through %d of %d addresses, %v", n, size, err)
+		}
+	})
+}
