@@ -73,6 +73,9 @@ func TestStories(t *testing.T) {
 			60.5 testified 3 n9 inbound
 			65.2 verdict 3 - rule accused by n3, confirmed
 			65.3 heard 3 n5 inbound packets of it still arrive there`, "failed", nil},
+		{"failed for the second time and back", verdict + `
+			80 probation 5 - rule it came back, but has failed once soon after coming back: it stays failed here until nobody has accused it for 30s`,
+			"failed", func(w *Why) { w.Member.Probation = true }},
 		{"failed by a verdict, seen by a node in the minority", verdict, "failed", func(w *Why) { w.Condition = "minority" }},
 		{"failed by the engine", failed, "failed", func(w *Why) { w.Detector = "memberlist" }},
 		{"failed by the engine though there are witnesses", failed, "failed", nil},
