@@ -24,7 +24,7 @@ const (
 // exitCodesTopic is `heartbeat help exit-codes` and a section of docs/cli.md.
 const exitCodesTopic = `0    done; also a stream (events, monitor, members --watch) that was ended with Ctrl-C
 1    the operation failed, "health" found the agent unwell, or what a simulated scenario expects
-     does not hold; or the agents that "why --cluster" asked do not agree
+     does not hold; or those that "why --cluster" or "partitions" asked do not agree
 2    the command line, the configuration or the scenario is wrong, and nothing was done; or this
      machine cannot run the simulation or make the fault
 3    no agent answers at the address

@@ -104,7 +104,7 @@ func sampleView() httpapi.Members {
 		Members: []httpapi.Member{
 			{Name: "n1", Addr: "10.0.0.1:7946", Tags: map[string]string{"role": "web", "dc": "eu"}, State: "alive", Incarnation: 1, Since: at.Add(-3 * time.Minute), FirstSeen: at.Add(-3 * time.Minute), Local: true},
 			{Name: "n2", Addr: "10.0.0.2:7946", Tags: map[string]string{}, State: "suspect", Incarnation: 4, Since: at.Add(-1500 * time.Millisecond), FirstSeen: at.Add(-50 * time.Hour), RTTMS: rtt(0.71234), AccusedBy: []string{"n1", "n3\x1b"}},
-			{Name: "n3", Addr: "[fd00::3]:7946", Tags: map[string]string{"note": "evil\x1b[2J\u202e\nn9"}, State: "failed", Incarnation: 2, Since: at.Add(-3 * time.Hour), FirstSeen: at.Add(-3 * time.Hour)},
+			{Name: "n3", Addr: "[fd00::3]:7946", Tags: map[string]string{"note": "evil\x1b[2J\u202e\nn9"}, State: "failed", Incarnation: 2, Since: at.Add(-3 * time.Hour), FirstSeen: at.Add(-3 * time.Hour), Probation: true},
 			{Name: "n4", Addr: "10.0.0.4:17946", Tags: map[string]string{"a": ""}, State: "left", Since: at.Add(10 * time.Millisecond), FirstSeen: at.Add(-90 * time.Second), ForcedOut: true},
 			{Name: "東京", Addr: "10.0.0.5:7946", Tags: map[string]string{"role": "db"}, State: "alive", Incarnation: 1, Since: at.Add(-90 * time.Second), FirstSeen: at.Add(-90 * time.Second), RTTMS: rtt(12.5)},
 		},

@@ -49,6 +49,9 @@ func (a *app) memberInfo(c *cli.Context, api *httpapi.Client, name string) error
 	if m.ForcedOut {
 		state.text += " (forced out)"
 	}
+	if m.Probation {
+		state.text += " (on probation)"
+	}
 	if len(m.AccusedBy) > 0 {
 		state.text += " (accused by " + clean(listed(m.AccusedBy)) + ")"
 	}

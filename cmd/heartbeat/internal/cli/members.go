@@ -139,6 +139,9 @@ func memberRow(m httpapi.Member, wide bool, now time.Time) []cell {
 	if m.ForcedOut {
 		state.text += " (forced out)"
 	}
+	if m.Probation {
+		state.text += " (on probation)"
+	}
 	if len(m.AccusedBy) > 0 {
 		state.text += " (by " + clean(strings.Join(m.AccusedBy, ",")) + ")"
 	}

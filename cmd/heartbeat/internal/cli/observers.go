@@ -97,7 +97,7 @@ func observersText(o *observersAnswer) string {
 		return fmt.Sprintf("%s does not know the incarnation of %s yet, so it cannot tell its witnesses.\n", node, name)
 	}
 	text := fmt.Sprintf("As %s sees the members, %s has %d witnesses. A verdict takes %d of them who get no answer, and %v since the accusation.\n",
-		node, name, len(o.Rules.Witnesses), o.Rules.Quorum, time.Duration(o.Rules.PatienceMS*float64(time.Millisecond)))
+		node, name, len(o.Rules.Witnesses), o.Rules.Quorum, time.Duration(o.Rules.PatienceMS*float64(time.Millisecond)).Round(100*time.Millisecond))
 	if !o.Rules.Majority {
 		text += node + " itself passes no verdict now: it sees too few of its last stable view.\n"
 	}

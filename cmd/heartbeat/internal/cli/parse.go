@@ -127,8 +127,11 @@ func (a *app) parseFlag(inv *invocation, word string, rest []string) (int, error
 	if flag.TakesValue() && !hasValue {
 		// A value with a leading dash is far more often a forgotten value;
 		// it can still be given as --flag=-value.
-		if len(rest) == 0 || (len(rest[0]) > 1 && rest[0][0] == '-') {
+		if len(rest) == 0 {
 			return 0, usagef("flag --%s needs a value: see %q", name, inv.name()+" --help")
+		}
+		if len(rest[0]) > 1 && rest[0][0] == '-' {
+			return 0, usagef("flag --%s needs a value: see %q; one that begins with a dash is written --%s=-value", name, inv.name()+" --help", name)
 		}
 		value = rest[0]
 		taken = append(taken, value)

@@ -71,7 +71,7 @@ func TestUsageErrors(t *testing.T) {
 		"members --watch=maybe":               `invalid boolean value`,
 		"members n3":                          `heartbeat members takes no arguments, not even "n3"`,
 		"members --timeout soon":              `flag --timeout: "soon" is not a duration such as 500ms or 30s`,
-		"members --timeout -1s":               `flag --timeout needs a value`,
+		"members --timeout -1s":               `one that begins with a dash is written --timeout=-value`,
 		"members --timeout=-1s":               `--timeout -1s is not possible: it must be positive`,
 		"--address nowhere members":           `address "nowhere" lacks a port`,
 		"members --token-file " + dir + "/no": `cannot read the token: open`,

@@ -14,12 +14,14 @@ func (a *app) simulateCompareVerb() *cli.Command {
 	return &cli.Command{
 		Name: "compare", Usage: "run a scenario with the same seeds under several settings or on several engines, and say what really differs", ArgsUsage: scenarioArg,
 		Description: "The first --arm is the one that the others are compared with; a single one is\n" +
-			"compared with the scenario as it is. Known by name are swim (SWIM without\n" +
-			"Lifeguard) and memberlist. Take at least 20 seeds: with few, no difference that is\n" +
-			"not huge can be told from chance. The exit code is 0 when all was run.",
+			"compared with the scenario as it is. Known by name are memberlist (the\n" +
+			"engine alone, with its own settings), swim (that without Lifeguard), verdicts (that\n" +
+			"with witnesses who decide, and nothing else of heartbeat) and heartbeat (all as\n" +
+			"shipped). Take at least 20 seeds: with few, no difference that is not huge can be\n" +
+			"told from chance. The exit code is 0 when all was run.",
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "arm",
-				Usage: "an `ARM`: LABEL:KEY=VALUE,KEY=VALUE, or swim, or memberlist (repeatable)"},
+				Usage: "an `ARM`: LABEL:KEY=VALUE,KEY=VALUE, or one known by name (repeatable)"},
 			&cli.StringFlag{Name: "engines", Usage: "compare these `ENGINES` instead, such as virtual,netns: do they tell the same story?"},
 			seedsFlag(), overrideFlag(),
 		}, runFlags("comparison.json and report.html")...),
