@@ -111,8 +111,8 @@ type Config struct {
 	// that stall again and again, at the price of noticing their crash later.
 	VerdictPatienceMax time.Duration
 	// VerdictProbation is for how long nobody must have accused a member that comes back, before it
-	// counts as alive, if it had failed within ten times that after it last came back; it doubles, three times
-	// at most, each time that the member has passed it and fails that soon again. Longer holds members failed that fail
+	// counts as alive, if it had failed within ten times that after it last came back; it is twice as long
+	// when the member has passed it and fails that soon again. Longer holds members failed that fail
 	// now and then; shorter lets them come and go. 0 turns it off.
 	VerdictProbation time.Duration
 

@@ -138,8 +138,8 @@ func (n *Node) UpdateTags(ctx context.Context, set map[string]string, remove []s
 // ForceLeave turns a failed member into one that has left, here and by gossip
 // everywhere, so that nobody waits for it any more. With prune it is removed
 // from the views altogether; that also goes for one that has left. It fails
-// with ErrNoSuchMember, or with ErrNotFailed for a member that is alive or
-// suspect: such a one would refute it at once.
+// with ErrNoSuchMember, or with ErrNotFailed for a member that is alive,
+// suspect or on probation: such a one runs.
 func (n *Node) ForceLeave(ctx context.Context, name string, prune bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -152,7 +152,11 @@ func (n *Node) ForceLeave(ctx context.Context, name string, prune bool) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("%w: %q", ErrNoSuchMember, name)
+	case m.Probation:
+		return fmt.Errorf("%w, and %q has come back and is on probation", ErrNotFailed, name)
 	case m.State == membership.Failed, m.State == membership.Left && prune:
+	case m.State == membership.Left:
+		return fmt.Errorf("%w, and %q has left already", ErrNotFailed, name)
 	default:
 		return fmt.Errorf("%w, and %q is %s", ErrNotFailed, name, m.State)
 	}

@@ -210,8 +210,12 @@ func (c *Core) retention(s State) time.Duration {
 func (c *Core) put(r *row, f fact) {
 	before := r.fact.state
 	f.probation = f.probation && f.state == Failed
+	accused := c.now
+	if r.suspicion != nil {
+		accused = r.suspicion.since
+	}
 	if before == Suspect && f.state == Failed && r.suspicion != nil {
-		c.counts.detected(c.now - r.suspicion.since)
+		c.counts.detected(c.now - accused)
 	}
 	stable := r.stable && f.state != Left && f.state != 0 || f.local && f.state.held()
 	c.table.replace(r, &f, stable)
@@ -227,7 +231,7 @@ func (c *Core) put(r *row, f fact) {
 		}
 		switch {
 		case before.held() && f.state == Failed:
-			c.fell(r)
+			c.fell(r, accused)
 		case before == Failed && f.state == Alive:
 			r.back = c.now
 		}

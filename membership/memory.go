@@ -131,7 +131,7 @@ func (c *Core) forcedOut(in ForcedOut) {
 		c.prune(in.Subject, in.Incarnation, c.now, in.By, SourceOperator)
 		return
 	}
-	if r == nil || r.fact.state != Failed {
+	if r == nil || r.fact.state != Failed || r.trial > 0 { // one on probation runs, and would not hear of it
 		return
 	}
 	claim := Claim{cmp.Or(in.Incarnation, r.fact.inc), Left}

@@ -17,19 +17,20 @@ import (
 // flapsWithin is how many probations after its return a member must fail again to have come back too soon.
 const flapsWithin = 10
 
-// togetherWithin is how far apart members fail that are cut off at the same moment.
-const togetherWithin = 15 * time.Second
+// togetherWithin is how far apart members are first accused that are cut off at the same moment. One on probation is
+// accused by many; the engine gives it up half a minute later at most.
+const togetherWithin = 30 * time.Second
 
-// maxDoublings bounds how long a probation gets: to eight times the setting. It doubles with each one that the member has passed only to
-// fail again soon.
-const maxDoublings = 3
+// maxDoublings bounds how long a probation gets: to twice the setting, when the member has passed one only to fail again soon.
+const maxDoublings = 1
 
 // outageFrom is the silence from which on a member that came back is not met with patience, which is for pauses, when it falls silent
 // soon again, but with a probation.
 const outageFrom = 10 * time.Second
 
-// fell notes that r has failed, and whether that was soon after it had come back.
-func (c *Core) fell(r *row) {
+// fell notes that r has failed, and whether that was soon after it had come back. Of members that are cut off together
+// some are met with more patience than others, so what counts is when r was first accused.
+func (c *Core) fell(r *row, accused time.Duration) {
 	if c.cfg.Verdicts == nil || r.fact.local {
 		return
 	}
@@ -38,7 +39,7 @@ func (c *Core) fell(r *row) {
 	} else {
 		r.flaps = 0
 	}
-	r.fellAt = c.now
+	r.fellAt = max(accused, 1)
 }
 
 // cameBackLately says whether a failure of r now would be soon after it had come back.
@@ -102,7 +103,7 @@ func (c *Core) fellOnTrial(r *row) {
 	if r.trial == 0 {
 		return
 	}
-	r.fellAt = c.now
+	r.fellAt = r.clean
 	f := *r.fact
 	f.probation = false
 	c.table.setTrial(r, 0)

@@ -45,7 +45,7 @@ type Verdicts struct {
 	PatienceMax time.Duration
 
 	// Probation is for how long nobody must have accused a member that comes back, before subscribers see it alive, if it had
-	// failed within ten times that after it last came back. It doubles, three times at most, each time that the member has passed it and fails that soon again. Longer
+	// failed within ten times that after it last came back. It is twice as long when the member has passed it and fails that soon again. Longer
 	// holds members failed that fail now and then; shorter, subscribers see them come and go. Default 30 s,
 	// at most 1 hour; negative turns it off.
 	Probation time.Duration

@@ -94,7 +94,7 @@ func asProblem(err error) *problem {
 	case errors.Is(err, gossip.ErrNoSuchMember):
 		return newProblem(http.StatusNotFound, ProblemNoSuchMember, detail, "list the members to see the names that are known here")
 	case errors.Is(err, gossip.ErrNotFailed):
-		return newProblem(http.StatusConflict, ProblemNotFailed, detail, "a running member would refute it: stop its agent, or make it leave")
+		return newProblem(http.StatusConflict, ProblemNotFailed, detail, "a running member would refute it: stop its agent, or make it leave; one that has left can be pruned")
 	case errors.Is(err, gossip.ErrNoSuchKey):
 		return newProblem(http.StatusNotFound, ProblemNoSuchKey, detail, "list the keys to see their ids, or install the key first")
 	case errors.Is(err, gossip.ErrPrimaryKey):
