@@ -253,7 +253,7 @@ func changeKeyring(ring *gossip.Keyring, req *KeyRequest) error {
 	case req.Action == keyRemove && validKeyID(req):
 		err = ring.Remove(req.ID)
 	default:
-		return badRequest("the request is not one of those for keys", "send action install with key, or use or remove with id")
+		return badRequest("the request is not one of those for keys", "send action install with key, or use or remove with id: 16 hexadecimal digits, as the list of keys has them")
 	}
 	if err == nil || errors.Is(err, gossip.ErrNoSuchKey) || errors.Is(err, gossip.ErrPrimaryKey) || errors.Is(err, gossip.ErrKeyringFull) {
 		return err
