@@ -2,6 +2,7 @@ package kernelfault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -213,7 +214,7 @@ func TestManyPeers(t *testing.T) {
 	}
 	more := put[0]
 	more.ID = "one-more"
-	if err := table.Change([]Fault{more}, nil); err == nil || !strings.Contains(err.Error(), "at most 256") {
+	if err := table.Change([]Fault{more}, nil); !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), "at most 256") {
 		t.Errorf("one fault too many: %v", err)
 	}
 }

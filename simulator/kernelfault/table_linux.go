@@ -173,7 +173,7 @@ func (t *Table) change(put []Fault, drop []string) error {
 		next[f.ID] = &standing{Fault: f, set: setName(t.serial), ends: now.Add(f.TTL)}
 	}
 	if len(next) > MaxFaults {
-		return fmt.Errorf("%d faults, but a table has at most %d at a time", len(next), MaxFaults)
+		return fmt.Errorf("%w: it would be %d, but a table has at most %d at a time", ErrTooMany, len(next), MaxFaults)
 	}
 	faults := sorted(next)
 	if err := t.shape(faults); err != nil {

@@ -54,6 +54,9 @@ var ErrUnsupported = errors.New("kernel faults are not supported here")
 // ErrClosed is returned by a Table that was closed.
 var ErrClosed = errors.New("the table of faults is closed")
 
+// ErrTooMany is in the chain of the error of a change that would make more than [MaxFaults]; all is as it was.
+var ErrTooMany = errors.New("too many faults")
+
 // UnsupportedError says what the kernel, or the rights of this process, lack.
 type UnsupportedError struct {
 	// Missing names what is missing, and what for.

@@ -155,6 +155,8 @@ func (s *Server) change(w http.ResponseWriter, req FaultsRequest) error {
 	case errors.Is(err, kernelfault.ErrUnsupported):
 		return httpapi.NewProblem(http.StatusNotImplemented, ProblemUnsupported, "this kernel cannot do it", err.Error(),
 			"`heartbeat fault doctor` lists what it can do")
+	case errors.Is(err, kernelfault.ErrTooMany):
+		return httpapi.BadRequest(err.Error(), "end others first: `heartbeat fault clear` ends all")
 	case errors.Is(err, kernelfault.ErrClosed):
 		return errStopping
 	case err != nil:

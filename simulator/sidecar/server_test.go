@@ -207,6 +207,7 @@ func TestFaults(t *testing.T) {
 	}
 	for kind, fail := range map[string]error{
 		ProblemUnsupported:         fmt.Errorf("delay: %w", kernelfault.ErrUnsupported),
+		httpapi.ProblemBadRequest:  fmt.Errorf("%w: 257", kernelfault.ErrTooMany),
 		ProblemFault:               errors.New("the kernel is full"),
 		httpapi.ProblemUnavailable: kernelfault.ErrClosed,
 	} {
