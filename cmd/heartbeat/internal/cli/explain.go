@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 
@@ -36,11 +37,20 @@ func explain(ctx context.Context, api *httpapi.Client, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{code: exitUnauthorised, err: fmt.Errorf("this user may not use %s", api.Address()),
 			hint: "run as the agent's user or as a member of the group that owns the socket"}
+	case isNoAPI(err):
+		return &failure{code: exitUnreachable, err: fmt.Errorf("what answers at %s is no agent's API (%s)", api.Address(), cause(err, api.Address())),
+			hint: "the API is at the agent's api.address, not at its gossip port; it speaks https only with api.tls.cert"}
 	case errors.Is(err, httpapi.ErrNotReachable):
 		return &failure{code: exitUnreachable, err: fmt.Errorf("no agent answers at %s (%s)", api.Address(), cause(err, api.Address())),
 			hint: "start one with `heartbeat agent`, or name another with --address"}
 	}
 	return err
+}
+
+// isNoAPI says whether something else than HTTP, or HTTP where HTTPS was asked for or the other way round, was answered.
+func isNoAPI(err error) bool {
+	var plain tls.RecordHeaderError
+	return errors.As(err, &plain) || errors.Is(err, http.ErrSchemeMismatch) || errors.Is(err, httpapi.ErrNotReachable) && strings.Contains(err.Error(), "malformed HTTP")
 }
 
 // cause is the innermost part of a failed connection, without the address that

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"heartbeat/gossip"
 	"heartbeat/gossip/httpapi"
 )
 
@@ -158,6 +159,19 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// gossipPort returns an address that answers as an agent's gossip port does.
+func gossipPort(t *testing.T) string {
+	t.Helper()
+	cfg := gossip.Local()
+	cfg.Name, cfg.Port = "n1", 0
+	node, err := gossip.Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = node.Close() })
+	return node.Info().Advertise
+}
+
 // TestFailures: the agent's refusals and silences become the documented exit
 // codes, with what to do next.
 func TestFailures(t *testing.T) {
@@ -182,6 +196,8 @@ func TestFailures(t *testing.T) {
 		{nobody, "members --watch", exitUnreachable, "no agent answers at"},
 		{nobody, "health", exitFailed, "no agent answers at"},
 		{"unix:/nonexistent/sock", "info", exitUnreachable, "no agent answers at unix:/nonexistent/sock (no such file or directory)"},
+		{gossipPort(t), "members", exitUnreachable, "what answers at "},
+		{"https://" + strings.TrimPrefix(sampleAgent().start(t), "http://"), "members", exitUnreachable, "what answers at https://"},
 		{refuse(httpapi.ProblemUnauthorised, "a token is needed", "", 401), "leave", exitUnauthorised, "a token is needed: give the agent's token with --token-file FILE or HEARTBEAT_TOKEN_FILE\n"},
 		{refuse(httpapi.ProblemUnauthorised, "a token is needed", "", 401), "health", exitFailed, "a token is needed"},
 		{refuse(httpapi.ProblemNoSuchMember, "n33 is not known", "", 404), "force-leave n33", exitNoMember, "n1 knows no member \"n33\": did you mean \"n3\"?\n"},
