@@ -104,7 +104,8 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	c.Port = 70000
 	c.ProbeInterval = time.Second
 	c.ProbeTimeout = time.Second
-	c.SuspicionMult = 0
+	c.SuspicionMult = 99
+	c.GossipInterval = 2 * time.Minute
 	c.Advertise = "0.0.0.0"
 	c.Tags = map[string]string{"k": strings.Repeat("v", 600)}
 	c.AcceptPlain = true
@@ -118,7 +119,8 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 		"network.bind: an address or an interface's name is needed",
 		"network.port: 70000 is out of range: 0 to 65535",
 		"probe.timeout: 1s must be less than probe.interval (1s)",
-		"suspicion.mult: 0 is out of range",
+		"suspicion.mult: 99 is out of range",
+		"gossip.interval: 2m0s must be less than suspicion.mult times probe.interval (1m39s)",
 		"network.advertise: 0.0.0.0 is no address that others could reach",
 		"node.tags: ",
 		"encryption.accept_plain, encryption.send_plain: they mean nothing without a keyring",

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -35,6 +36,9 @@ func (c Config) Validate() error {
 	}
 	if c.ProbeTimeout >= c.ProbeInterval {
 		errs = append(errs, fmt.Errorf("probe.timeout: %v must be less than probe.interval (%v), or no time is left for indirect probes", c.ProbeTimeout, c.ProbeInterval))
+	}
+	if longest := time.Duration(c.SuspicionMult) * c.ProbeInterval; longest > 0 && c.GossipInterval >= longest {
+		errs = append(errs, fmt.Errorf("gossip.interval: %v must be less than suspicion.mult times probe.interval (%v), or no refutation comes in time", c.GossipInterval, longest))
 	}
 	if c.HealInterval != 0 && c.HealInterval < minHealInterval {
 		errs = append(errs, fmt.Errorf("heal.interval: %v is too short: at least %v, or 0 for no healing", c.HealInterval, minHealInterval))

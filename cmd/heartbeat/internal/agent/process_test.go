@@ -34,7 +34,7 @@ func TestSIGTERMAndSIGINTLeaveGracefully(t *testing.T) {
 // With an hour between two gossip rounds the news of the leave is never handed
 // on, so that only a second signal can end the agent before leave.timeout.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
-	b := spawn(t, childFile("b", "network: {port: 0}\nleave: {timeout: 1m}\ngossip: {interval: 1h}"))
+	b := spawn(t, childFile("b", "network: {port: 0}\nleave: {timeout: 1m}\ngossip: {interval: 12s}\nsuspicion: {mult: 64}"))
 	c := begin(t, "c", "cluster.seeds="+b.gossip)
 	waitState(t, b.api, "c", "alive")
 	waitState(t, c.api, "b", "alive")
