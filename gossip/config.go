@@ -112,8 +112,8 @@ type Config struct {
 	VerdictPatienceMax time.Duration
 	// VerdictProbation is for how long nobody must have accused a member that comes back, before it
 	// counts as alive, if it had failed within ten times that after it last came back; it is twice as long
-	// when the member has passed it and fails that soon again. Longer holds members failed that fail
-	// now and then; shorter lets them come and go. 0 turns it off.
+	// when the member has passed it and fails that soon again, and for one that many accuse, that refutes, and that answers
+	// hardly any ping. Longer holds members failed that fail now and then; shorter lets them come and go. 0 turns it off.
 	VerdictProbation time.Duration
 
 	// GossipInterval is the time between two gossip rounds. Shorter spreads

@@ -3,6 +3,7 @@ package gossip
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -49,13 +50,31 @@ func checkPeer(m *memberlist.Node) error {
 	switch {
 	case len(m.Meta) > memberlist.MetaMaxSize:
 		return fmt.Errorf("its meta data has %d bytes: at most %d are possible", len(m.Meta), memberlist.MetaMaxSize)
-	case !peerAddr(m).IsValid() || m.Port == 0 || peerAddr(m).Addr().IsUnspecified():
+	case !usable(engineAddr(m)):
 		return fmt.Errorf("%v port %d is not an address", m.Addr, m.Port)
-	case !speaksOurs(m):
+	case !speaksOurs(peerVersions(m)):
 		return fmt.Errorf("it speaks protocol %d of %d to %d, delegate protocol %d of %d to %d: this node cannot talk to that",
 			m.PCur, m.PMin, m.PMax, m.DCur, m.DMin, m.DMax)
 	}
 	return checkPeerName(m.Name)
+}
+
+// engineTakes says whether the engine takes such an alive message, as far as the message itself tells: it must pass
+// what aliveNode of memberlist and NotifyAlive look at before anything changes. The peeker shows none with more meta
+// data than is possible, and versions of 0 when some are missing.
+func (n *Node) engineTakes(s wire.Seen) bool {
+	return usable(s.Addr) && speaksOurs(s.Versions) && checkPeerName(s.Node) == nil && n.allowed(s.Addr.Addr().Unmap())
+}
+
+// heeds says whether the engine takes alive messages from the sender of a packet, whomever they are about.
+func (n *Node) heeds(from net.Addr) bool {
+	udp, ok := from.(*net.UDPAddr)
+	return len(n.cfg.AllowedNetworks) == 0 || !ok || n.allowed(udp.AddrPort().Addr().Unmap())
+}
+
+// usable tells whether a member can have the address.
+func usable(addr netip.AddrPort) bool {
+	return addr.IsValid() && addr.Port() != 0 && !addr.Addr().Unmap().IsUnspecified()
 }
 
 // checkPeerName is more lenient than checkName, for plain memberlist nodes
@@ -76,15 +95,28 @@ func checkPeerName(name string) error {
 // speaksOurs tells whether the member's versions fit with those of every node of
 // today. The engine looks at the versions of its whole table in each exchange
 // of state and refuses all of them for a single one that does not fit.
-func speaksOurs(m *memberlist.Node) bool {
-	protocol := m.PMin <= memberlist.ProtocolVersionMin && m.PMax >= memberlist.ProtocolVersionMax &&
-		m.PCur >= memberlist.ProtocolVersionMin && m.PCur <= memberlist.ProtocolVersionMax
-	return protocol && m.DMin == 0 && m.DCur == 0
+func speaksOurs(versions [6]uint8) bool {
+	pMin, pMax, pCur, dMin, dCur := versions[0], versions[1], versions[2], versions[3], versions[5]
+	protocol := pMin != 0 && pMin <= memberlist.ProtocolVersionMin && pMax >= memberlist.ProtocolVersionMax &&
+		pCur >= memberlist.ProtocolVersionMin && pCur <= memberlist.ProtocolVersionMax
+	return protocol && dMin == 0 && dCur == 0
 }
 
-func peerAddr(m *memberlist.Node) netip.AddrPort {
+// peerVersions are the member's versions in the order in which they travel.
+func peerVersions(m *memberlist.Node) [6]uint8 {
+	return [6]uint8{m.PMin, m.PMax, m.PCur, m.DMin, m.DMax, m.DCur}
+}
+
+// engineAddr is the member's address as the engine compares it: to it IPv4 that is mapped into IPv6 is another address.
+func engineAddr(m *memberlist.Node) netip.AddrPort {
 	ip, _ := netip.AddrFromSlice(m.Addr)
-	return netip.AddrPortFrom(ip.Unmap(), m.Port)
+	return netip.AddrPortFrom(ip, m.Port)
+}
+
+// peerAddr is the member's address for everybody else.
+func peerAddr(m *memberlist.Node) netip.AddrPort {
+	addr := engineAddr(m)
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
 // peerMeta are the member's tags and what tells its process from an earlier one; a plain memberlist node has neither.
@@ -98,7 +130,7 @@ func peerMeta(m *memberlist.Node) (tags map[string]string, life uint32) {
 
 // NotifyJoin reports a member that the engine holds alive from now on.
 func (d delegate) NotifyJoin(m *memberlist.Node) {
-	if failed := d.n.roster.joined(m.Name, peerAddr(m)); !failed.IsZero() {
+	if failed := d.n.roster.joined(m.Name, engineAddr(m)); !failed.IsZero() {
 		d.n.returned(failed)
 	}
 	if m.Name != d.n.cfg.Name {
@@ -168,8 +200,10 @@ func (d delegate) NotifyMsg(b []byte) {
 		if checkPeerName(msg.Subject) != nil || checkPeerName(msg.By) != nil {
 			break
 		}
-		if d.n.user.relay(msg.ID, b) {
-			d.n.inbox.put(membership.ForcedOut{Subject: msg.Subject, Incarnation: msg.Incarnation, Prune: msg.Prune, By: msg.By})
+		// One that finds no room here stays unknown, so that its next copy is taken.
+		if !d.n.user.knows(msg.ID) && d.n.inbox.offer(membership.ForcedOut{
+			Subject: msg.Subject, Incarnation: msg.Incarnation, Prune: msg.Prune, By: msg.By}) {
+			d.n.user.relay(msg.ID, b)
 		}
 		return
 	case *wire.Testimony:

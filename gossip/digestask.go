@@ -69,21 +69,14 @@ func (q *inquiry) forget(name string) {
 	delete(q.heard, name)
 }
 
-// sent takes a packet on its way to a member while somebody asks.
-func (q *inquiry) sent(peeker *wire.Peeker, b []byte, name string) {
-	if q.active.Load() == 0 || name == "" {
-		return
+// sent takes a ping on its way to a member while somebody asks.
+func (q *inquiry) sent(seqNo uint32, name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.pings) >= 2*maxPings { // somebody has been asking for long, and these were never answered
+		maps.DeleteFunc(q.pings, func(old uint32, _ string) bool { return seqNo-old > maxPings })
 	}
-	_ = peeker.Peek(b, func(s wire.Seen) {
-		if s.Kind == wire.Ping {
-			q.mu.Lock()
-			defer q.mu.Unlock()
-			if len(q.pings) >= 2*maxPings { // somebody has been asking for long, and these were never answered
-				maps.DeleteFunc(q.pings, func(old uint32, _ string) bool { return s.SeqNo-old > maxPings })
-			}
-			q.pings[s.SeqNo] = name
-		}
-	})
+	q.pings[seqNo] = name
 }
 
 // acked takes an ack that came in while somebody asks.

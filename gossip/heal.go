@@ -57,7 +57,7 @@ func (n *Node) addSeeds(seeds []string) {
 	n.healing.mu.Lock()
 	defer n.healing.mu.Unlock()
 	for _, s := range seeds {
-		if !slices.Contains(n.healing.seeds, s) {
+		if _, err := ParseSeed(s, DefaultPort); err == nil && !slices.Contains(n.healing.seeds, s) {
 			n.healing.seeds = append(n.healing.seeds, s)
 		}
 	}
@@ -92,15 +92,19 @@ func (n *Node) heal() {
 func (n *Node) jitter(d time.Duration) time.Duration { return rand.N(max(d, 1)) }
 
 // sleep waits and says whether the node is still open.
-func (n *Node) sleep(d time.Duration) bool {
+func (n *Node) sleep(d time.Duration) bool { return n.waitFor(nil, d) }
+
+// waitFor waits for that long, and says whether it did: not when c was closed or the node is.
+func (n *Node) waitFor(c <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
+	case <-c:
 	case <-n.ctx.Done():
-		return false
 	}
+	return false
 }
 
 // surroundings is a situation with what it was made of.

@@ -21,6 +21,8 @@ const (
 	// burstRest is how many intervals lie at least between two bursts of a node, so that members which
 	// come and go do not cost one each time.
 	burstRest = 30
+	// longestRest bounds how long a seed is left alone, which else overflows with long intervals and many members.
+	longestRest = 365 * 24 * time.Hour
 )
 
 // healer decides when this node tries to reach members again that it holds
@@ -161,7 +163,8 @@ func (h *healer) leaveAlone(now time.Time, seed string, held int) {
 			delete(h.mute, s)
 		}
 	}
-	h.mute[seed] = now.Add(idleShare * h.every * time.Duration(max(held, 1)))
+	rest := float64(idleShare) * float64(h.every) * float64(max(held, 1))
+	h.mute[seed] = now.Add(time.Duration(min(rest, float64(longestRest))))
 }
 
 // batches puts failed members into random order, burstWidth at a time.

@@ -161,6 +161,13 @@ func TestSeedsThatHaveNothingToTellAreLeftAlone(t *testing.T) {
 	if n := count(now.Add(rest)); n == 0 {
 		t.Error("never asked again")
 	}
+	h.every = 24 * time.Hour
+	h.leaveAlone(now, "vip", 1<<30)
+	if n := count(now.Add(300 * h.every)); n > 0 {
+		t.Errorf("asked %d times within 300 long intervals", n)
+	}
+	h.every = rest / idleShare / 10
+	h.leaveAlone(now, "vip", s.held)
 	for i := range 1000 { // other seeds push out what is over
 		h.leaveAlone(now.Add(time.Duration(i)*rest*2), fmt.Sprint(i), 10)
 	}

@@ -41,8 +41,9 @@ func (b *inbox) close() {
 	b.closed = true
 }
 
-// offer is put for inputs that the network sends again anyway.
-func (b *inbox) offer(in membership.Input) {
+// offer is put for inputs that the network sends again anyway. It says whether
+// there was room.
+func (b *inbox) offer(in membership.Input) bool {
 	b.mu.Lock()
 	full := len(b.waiting) >= maxWaiting
 	switch {
@@ -55,6 +56,7 @@ func (b *inbox) offer(in membership.Input) {
 	if !full {
 		b.signal()
 	}
+	return !full
 }
 
 func (b *inbox) signal() {

@@ -21,8 +21,8 @@ const maxDials = 16
 // *SeedError each. Canceling ctx returns early; exchanges under way then end on
 // their own within StreamTimeout.
 //
-// After a success the seeds are remembered: the node returns to them when members are
-// failed (see Config.HealInterval). A seed that has too much to do is asked again, quietly.
+// After a success the seeds are remembered, but for those that can never be one: the node returns to them when
+// members are failed (see Config.HealInterval). A seed that has too much to do is asked again, quietly.
 func (n *Node) Join(ctx context.Context, seeds []string) (JoinResult, error) {
 	if err := n.begin(); err != nil {
 		return JoinResult{}, err

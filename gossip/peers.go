@@ -7,7 +7,7 @@ import (
 	"heartbeat/gossip/transport"
 )
 
-// addressBook tells whose an address is, for the transport's counters. It holds the members that the engine holds, so it is
+// addressBook tells whose an address is, for the transport's counters and the listener. It holds the members that the engine holds, so it is
 // as bounded as the engine's table. Its zero value is ready.
 type addressBook struct {
 	mu     sync.RWMutex
@@ -59,6 +59,17 @@ func (b *addressBook) has(addr netip.AddrPort) bool {
 		return b.hosts[addr.Addr()] > 0
 	}
 	return b.addrs[addr] > 0
+}
+
+// hasOther reports whether a member of another name is at the address.
+func (b *addressBook) hasOther(name string, addr netip.AddrPort) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	there := b.addrs[addr]
+	if b.byName[name] == addr {
+		there--
+	}
+	return there > 0
 }
 
 // plainAddr is how the transport writes addresses: IPv4 not mapped into IPv6, and without a zone.

@@ -25,6 +25,15 @@ func TestAddressBook(t *testing.T) {
 	b.put("b", at("10.0.0.1:2"))
 	b.put("c", at("10.0.0.1:2"))
 	want("three", map[string]bool{"10.0.0.1:1": true, "10.0.0.1:2": true, "10.0.0.1:3": false, "10.0.0.1:0": true, "10.0.0.2:0": false})
+	for name, other := range map[string]bool{"a": false, "b": true, "c": true} {
+		addr := b.byName[name]
+		if b.hasOther(name, addr) != other {
+			t.Errorf("somebody else is where %s is: %v", name, !other)
+		}
+	}
+	if !b.hasOther("gone", at("10.0.0.1:1")) || b.hasOther("gone", at("10.0.0.9:1")) {
+		t.Error("who is where a member was that is gone?")
+	}
 	b.put("a", at("10.0.0.2:1"))
 	b.remove("b")
 	b.remove("nobody")

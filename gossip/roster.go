@@ -24,7 +24,7 @@ type roster struct {
 
 // rosterEntry is a name that the engine may hold.
 type rosterEntry struct {
-	addr  netip.AddrPort // as the engine holds it; while gone, where it last said that it is alive
+	addr  netip.AddrPort // as the engine holds and compares it; while gone, where it last said that it is alive
 	since time.Time      // when it was given up, or let in without having joined; zero while held
 	ended time.Time      // when it was given up as failed; zero while held, and after a leave
 	rtt   time.Duration  // of the last probe it answered; zero when there was none
@@ -145,15 +145,17 @@ func (r *roster) gone(name string, now time.Time) (why membership.State, incarna
 	return membership.Left, was.deadAt
 }
 
-// alive notes an alive message and says whether it may be the member's own: not
-// when the engine holds the name at another address.
+// alive notes an alive message that the engine takes by itself, and says whether
+// it may be the member's own: not when the engine holds the name at another
+// address, or has no room for it. When the engine finds room after all, it
+// gossips the message.
 func (r *roster) alive(name string, incarnation uint32, addr netip.AddrPort) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entries[name]
 	switch {
 	case e == nil:
-		return true
+		return len(r.entries) < r.limit
 	case e.since.IsZero() && addr != e.addr:
 		return false
 	case addr == e.addr && incarnation <= e.aliveAt:

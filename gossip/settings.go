@@ -104,7 +104,7 @@ var settings = []Setting{
 	duration("verdict.patience", "least time from the first accusation to a verdict", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatience }),
 	duration("verdict.silence", "least time since a member was heard by anybody to a verdict", time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictSilence }),
 	duration("verdict.patience_max", "most patience with members whose verdicts were overturned", 100*time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatienceMax }),
-	duration("verdict.probation", "how long nobody must accuse a member that failed again soon after it had come back, 0 = it is back at once", 0, time.Hour, func(c *Config) *time.Duration { return &c.VerdictProbation }),
+	duration("verdict.probation", "how long nobody must accuse a member that failed again soon after it had come back, 0 = it is back at once, and one that answers hardly anything stays alive", 0, time.Hour, func(c *Config) *time.Duration { return &c.VerdictProbation }),
 
 	duration("gossip.interval", "time between two gossip rounds", time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.GossipInterval }),
 	number("gossip.nodes", "members that get each round's packet", 1, 64, func(c *Config) *int { return &c.GossipNodes }),

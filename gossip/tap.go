@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type tap struct {
 	peeker *wire.Peeker
 	// Bound once: a function value made for each packet would be an allocation for each packet.
 	seenIn, seenOut func(wire.Seen)
+	seenUnheeded    func(wire.Seen)               // seenIn for a packet whose alive messages the engine does not take
 	carrier         memberlist.NodeAwareTransport // what wrap has returned
 	inject          func(*memberlist.Packet)      // hands the engine a packet as if it had arrived; drops it rather than wait
 	relay           sync.WaitGroup                // the goroutine of a transport without hooks
@@ -33,6 +35,7 @@ type tap struct {
 	mu       sync.Mutex
 	probes   map[uint32]time.Duration // guarded by mu; pings that were not acked, at most maxProbesInFlight: when since began they were sent
 	suspects listener                 // synchronizes itself
+	answers  answers                  // synchronizes itself
 }
 
 // maxProbesInFlight is more than the probe loop (one at a time), the pings relayed for others, this node's looks (16 as
@@ -66,6 +69,11 @@ func newTap(n *Node) *tap {
 		began:  time.Now(),
 	}
 	t.seenIn = func(s wire.Seen) { t.see(s, membership.SourceInbound) }
+	t.seenUnheeded = func(s wire.Seen) {
+		if s.Kind != wire.Alive {
+			t.seenIn(s)
+		}
+	}
 	t.seenOut = func(s wire.Seen) { t.see(s, membership.SourceOutbound) }
 	return t
 }
@@ -117,12 +125,17 @@ func (t *tap) close() {
 func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
 	// A packet that the tap cannot read is the engine's to judge, but for
 	// those that it may not survive.
-	err := t.peeker.Peek(p.Buf, t.seenIn)
+	visit := t.seenIn
+	if !t.node.heeds(p.From) {
+		visit = t.seenUnheeded
+	}
+	err := t.peeker.Peek(p.Buf, visit)
 	if errors.Is(err, wire.ErrUnsafe) {
 		return nil
 	}
 	if err == nil && t.node.running.Load() && t.node.cfg.Detector == DetectorVerdicts {
-		if name := t.suspects.heard(p.From, p.Timestamp); name != "" && t.node.hearsOthers() {
+		name, addr := t.suspects.heard(p.From, p.Timestamp)
+		if name != "" && !t.node.taken(addr, name) && t.node.hearsOthers() {
 			t.node.inbox.offer(membership.Heard{Subject: name})
 		}
 	}
@@ -131,6 +144,28 @@ func (t *tap) inbound(p *memberlist.Packet) *memberlist.Packet {
 
 func (t *tap) outbound(b []byte) {
 	_ = t.peeker.Peek(b, t.seenOut)
+}
+
+// outboundTo is outbound for a packet to that member, if it has a name.
+func (t *tap) outboundTo(name string, b []byte) {
+	inquiry := &t.node.digests.inquiry
+	asked, watched := inquiry.active.Load() > 0, t.answers.active.Load() > 0
+	if name == "" || !asked && !watched {
+		t.outbound(b)
+		return
+	}
+	_ = t.peeker.Peek(b, func(s wire.Seen) {
+		t.seenOut(s)
+		if s.Kind != wire.Ping {
+			return
+		}
+		if asked {
+			inquiry.sent(s.SeqNo, name)
+		}
+		if watched {
+			t.answers.sent(s.SeqNo, name)
+		}
+	})
 }
 
 func (t *tap) see(s wire.Seen, source membership.Source) {
@@ -143,10 +178,20 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 		n.roster.suspect(s.Node, s.Incarnation)
 		n.inbox.offer(membership.Accused{Subject: s.Node, Incarnation: s.Incarnation, Accuser: s.From, Source: source})
 	case wire.Alive:
-		if n.roster.disputed(s.Node, s.Incarnation) {
+		if s.Addr.Port() == 0 { // the engine reads it so
+			s.Addr = netip.AddrPortFrom(s.Addr.Addr(), uint16(n.cfg.Port))
+		}
+		if !n.engineTakes(s) {
+			return
+		}
+		disputed := n.roster.disputed(s.Node, s.Incarnation)
+		if disputed {
 			n.dispute(s.Node)
 		}
 		if n.roster.alive(s.Node, s.Incarnation, s.Addr) {
+			if !disputed {
+				t.suspects.take(s.Node, plainAddr(s.Addr))
+			}
 			n.inbox.offer(membership.Refuted{Subject: s.Node, Incarnation: s.Incarnation})
 		}
 	case wire.Dead:
@@ -158,6 +203,7 @@ func (t *tap) see(s wire.Seen, source membership.Source) {
 		if source == membership.SourceInbound {
 			t.endProbe(s.SeqNo)
 			n.digests.inquiry.acked(s, n.cfg.MaxMembers)
+			t.answers.acked(s.SeqNo)
 		}
 	case wire.Ping:
 		if source == membership.SourceOutbound {
@@ -236,8 +282,7 @@ func (w *tappedTransport) WriteTo(b []byte, addr string) (time.Time, error) {
 }
 
 func (w *tappedTransport) WriteToAddress(b []byte, addr memberlist.Address) (time.Time, error) {
-	w.tap.node.digests.inquiry.sent(w.tap.peeker, b, addr.Name)
-	w.tap.outbound(b)
+	w.tap.outboundTo(addr.Name, b)
 	if w.aware != nil {
 		return w.aware.WriteToAddress(b, addr)
 	}

@@ -31,17 +31,24 @@ func newUserQueue(retransmitMult int, nodes func() int) *userQueue {
 	}
 }
 
-// relay queues the message unless one with that ID went this way before, and
-// says whether it was new. The bytes are copied.
-func (q *userQueue) relay(id uint64, b []byte) bool {
+// relay queues the message unless one with that ID went this way before. The
+// bytes are copied.
+func (q *userQueue) relay(id uint64, b []byte) {
 	if !q.firstTime(id) {
-		return false
+		return
 	}
 	q.queue.QueueBroadcast(userMessage(append([]byte(nil), b...)))
 	if q.queue.NumQueued() > maxUserQueue {
 		q.queue.Prune(maxUserQueue)
 	}
-	return true
+}
+
+// knows says whether a message with that ID went this way before.
+func (q *userQueue) knows(id uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, known := q.seen[id]
+	return known
 }
 
 func (q *userQueue) firstTime(id uint64) bool {

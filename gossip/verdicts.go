@@ -60,9 +60,12 @@ func (n *Node) carryOut(effect membership.Effect) {
 			n.tap.suspects.note(e.Change.Member)
 		}
 	case membership.Probe:
-		n.beginLook(e)
+		n.beginLook(func() { n.look(e) })
+	case membership.PatientProbe:
+		n.beginLook(func() { n.lookPatiently(e) })
 	case membership.Listen:
-		if at, ok := n.tap.suspects.last(e.Subject.Addr); ok && n.hearsOthers() {
+		at, ok := n.tap.suspects.last(e.Subject.Addr)
+		if ok && !n.taken(e.Subject.Addr, e.Subject.Name) && n.hearsOthers() {
 			n.inbox.put(membership.Heard{Subject: e.Subject.Name, At: at})
 		}
 	case membership.Testify:
@@ -76,12 +79,10 @@ func (n *Node) carryOut(effect membership.Effect) {
 	}
 }
 
-// beginLook starts a look unless the node has left or is being closed. None begins after n.ctx is done.
-func (n *Node) beginLook(p membership.Probe) {
-	n.opsMu.RLock()
-	defer n.opsMu.RUnlock()
-	if n.ctx.Err() == nil && !n.left.Load() {
-		n.looks.Go(func() { n.look(p) })
+// beginLook starts a look unless the node has left or is being closed.
+func (n *Node) beginLook(look func()) {
+	if !n.left.Load() {
+		n.tryLook(look)
 	}
 }
 
@@ -209,17 +210,20 @@ func newTestimonyQueue(retransmitMult int, nodes func() int) *testimonyQueue {
 	}}
 }
 
-// queue takes the testimonies, the newest of them if not all fit into half a packet.
+// queue takes the testimonies, the newest of them if not all fit into half a packet. Hearers get what room witnesses
+// leave, which is an eighth of a packet at least: a quorum of witnesses must not lack one, and one hearer is enough.
 func (q *testimonyQueue) queue(t membership.Testify, packetSize int) {
-	hearers, room := 0, packetSize/4
-	for hearers < len(t.Hearers) && room >= len(t.Hearers[hearers]) {
-		room -= len(t.Hearers[hearers]) + 3
-		hearers++
-	}
-	room, from := room+packetSize/4, len(t.Witnesses)
-	for from > 0 && room >= len(t.Witnesses[from-1]) {
+	whole := min(packetSize-maxPacketFrame, wire.MaxBroadcast) // what is larger would never be sent
+	room := min(packetSize*5/8, whole-testimonyFrame-nameSize(t.Subject))
+	forHearers, from := room/5, len(t.Witnesses)
+	for from > 0 && room-nameSize(t.Witnesses[from-1]) >= forHearers {
 		from--
-		room -= len(t.Witnesses[from]) + 3
+		room -= nameSize(t.Witnesses[from])
+	}
+	hearers := 0
+	for hearers < len(t.Hearers) && room >= nameSize(t.Hearers[hearers]) {
+		room -= nameSize(t.Hearers[hearers])
+		hearers++
 	}
 	message := &wire.Testimony{Subject: t.Subject, Incarnation: t.Incarnation,
 		Age: uint16(min(t.Age/ageUnit, math.MaxUint16)), Witnesses: t.Witnesses[from:], Hearers: t.Hearers[:hearers]}
@@ -232,6 +236,15 @@ func (q *testimonyQueue) queue(t membership.Testify, packetSize int) {
 	}
 	q.QueueBroadcast(&testimonyMessage{subject: t.Subject, bytes: buf})
 }
+
+// maxPacketFrame is what a packet takes at most beside one message of ours: the longest label is 255 bytes.
+const maxPacketFrame = 2 + 255 + cipherOverhead + compoundHeader + messageOverhead
+
+// testimonyFrame is what a testimony takes at most beside the names.
+const testimonyFrame = 32
+
+// nameSize is what a name takes at most in a testimony.
+func nameSize(name string) int { return len(name) + 3 }
 
 // ageUnit is what the age of an accusation is counted in on the wire.
 const ageUnit = 10 * time.Millisecond

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -168,6 +169,49 @@ func TestCloseWhileLooking(t *testing.T) {
 	}
 	if took := time.Since(began); took > 40*time.Second {
 		t.Errorf("closing took %v", took)
+	}
+}
+
+// With the longest names, too, what is queued can be sent, and has a quorum of witnesses and somebody who hears.
+func TestTestimonyQueueHasRoomForAQuorum(t *testing.T) {
+	long := func(prefix string, count int) []string {
+		names := make([]string, count)
+		for i := range names {
+			names[i] = prefix + fmt.Sprintf("%0*d", maxNameLen-len(prefix), i)
+		}
+		return names
+	}
+	subject := long("s", 1)[0]
+	for _, tt := range []struct{ packet, witnesses, hearers, wantWitnesses, wantHearers int }{
+		{1400, 5, 2, 5, 1},
+		{1400, 5, 0, 5, 0},
+		{1400, 1, 4, 1, 4},
+		{1400, wire.MaxWitnesses, 4, 5, 1},
+		{1024, 5, 4, 3, 1},
+		{9000, 5, 4, 5, 4},
+		{9000, wire.MaxWitnesses, 4, 11, 3},
+		{65507, wire.MaxWitnesses, 4, 11, 3},
+	} {
+		q := newTestimonyQueue(4, func() int { return 3 })
+		witnesses := long("w", tt.witnesses)
+		q.queue(membership.Testify{Subject: subject, Incarnation: math.MaxUint32, Witnesses: witnesses,
+			Hearers: long("h", tt.hearers), Age: time.Hour, Before: time.Hour}, tt.packet)
+		sent := q.GetBroadcasts(messageOverhead, tt.packet-2-255-cipherOverhead-compoundHeader)
+		if len(sent) != 1 {
+			t.Errorf("%+v: %d messages", tt, len(sent))
+			continue
+		}
+		msg, err := wire.Decode(sent[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := msg.(*wire.Testimony)
+		if len(m.Witnesses) != tt.wantWitnesses || len(m.Hearers) != tt.wantHearers {
+			t.Errorf("%+v: %d witnesses and %d hearers travel", tt, len(m.Witnesses), len(m.Hearers))
+		}
+		if m.Witnesses[len(m.Witnesses)-1] != witnesses[len(witnesses)-1] {
+			t.Errorf("%+v: the newest witness is left out", tt)
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ type Case struct {
 	Quorum    int
 	// Patience is how long after the first accusation a verdict waits at least.
 	Patience time.Duration
+	// Stall is the silence from which the member came back before and for which Patience is longer; 0 = none.
+	Stall time.Duration
 	// Majority says that this node may pass a verdict: it is not on the smaller side of a split.
 	Majority bool
 }
@@ -42,6 +44,9 @@ func (c *Core) Case(name string) (Case, bool) {
 		return out, true
 	}
 	out.Patience = c.patience(r)
+	if c.allowance(r) > c.cfg.Verdicts.Patience {
+		out.Stall = r.stall
+	}
 	p := c.panel(r, out.Incarnation)
 	if p.available < 2 {
 		return out, true

@@ -4,10 +4,12 @@ import "fmt"
 
 // The last stable view is the yardstick for minority and isolated. A member enters it
 // when it has been held alive for Config.StableAfter without a break. It leaves it only by leaving,
-// by being forced out or pruned, or when its retention ends; never merely because time has
+// by being forced out or pruned, when its retention ends, or when a newcomer takes its place; never merely because time has
 // passed since it failed. So the smaller side of a split says minority for as long as
 // the split lasts, and so does a cluster that has lost most of its machines for good, until an
-// operator says (force out, prune) that they will not come back.
+// operator says (force out, prune) that they will not come back. But where machines are replaced under new names, each newcomer
+// that enters the view takes the place of the member that has been failed for longest, if that is 20 times StableAfter: at a node that
+// is in the majority, with those still counted.
 //
 // Suspects count as reachable. A suspicion is one node's word, and one slow accuser may
 // accuse everybody: if it counted, that node would make all others believe that they
@@ -29,6 +31,29 @@ func (c *Core) assess() Condition {
 		return Degraded
 	}
 	return Connected
+}
+
+// supersededAfter is how many times StableAfter a member must have been failed for a newcomer to take its place.
+const supersededAfter = 20
+
+// supersede lets the member that has been failed for longest leave the last stable view, because another has entered it.
+func (c *Core) supersede() {
+	if c.condition == Minority || c.condition == Isolated || c.table.counts[Failed] == 0 {
+		return
+	}
+	var oldest *row
+	for _, r := range c.table.rows {
+		f := r.fact
+		if f.state != Failed || !r.stable || r.engine || f.local || c.now-f.since < supersededAfter*c.cfg.StableAfter || c.now-f.since >= c.retention(Failed) {
+			continue
+		}
+		if oldest == nil || f.since < oldest.fact.since {
+			oldest = r
+		}
+	}
+	if oldest != nil {
+		c.table.replace(oldest, oldest.fact, false)
+	}
 }
 
 // others counts the other members that are held here, and those of the last stable view.

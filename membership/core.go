@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -78,6 +79,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.testified(in)
 	case Probed:
 		c.probed(in)
+	case PatientlyProbed:
+		c.patientlyProbed(in)
 	case Heard:
 		c.heardFrom(in)
 	case HeardBefore:
@@ -152,6 +155,7 @@ func (c *Core) expire() {
 		case Alive:
 			c.table.replace(r, r.fact, true)
 			c.table.disarm(r)
+			c.supersede()
 		case Suspect:
 			c.review(r)
 		case Failed, Left:
@@ -163,7 +167,7 @@ func (c *Core) expire() {
 				c.unconfirmed(r)
 				continue
 			}
-			c.forget(r)
+			c.forget(r, fmt.Sprintf("forgotten: %v for %v", r.fact.state, c.retention(r.fact.state)))
 		default:
 			c.table.remove(r)
 		}
@@ -221,6 +225,10 @@ func (c *Core) put(r *row, f fact) {
 	c.table.replace(r, &f, stable)
 	if f.state != before {
 		r.heard = 0
+		if f.state.gone() {
+			r.blames = nil
+		}
+		r.pruning = r.pruning && f.state == Left
 		if f.state != Suspect {
 			r.suspicion, r.holding = nil, false
 			c.table.setLost(r, false)
@@ -265,6 +273,23 @@ func (c *Core) admit(name string, limit int) *row {
 		r = c.table.insert(i, name)
 	}
 	return r
+}
+
+// makeRoom forgets the member that has been gone for longest if a new name would not fit below limit: the engine tells
+// but once of one that it holds, and who runs must not be missing because of who ran. It costs O(n) while the table is full.
+func (c *Core) makeRoom(name string, limit int) {
+	if r := c.table.get(name); c.table.members() < limit || r != nil && r.fact.state != 0 || !validName(name) {
+		return
+	}
+	var oldest *row
+	for _, r := range c.table.rows {
+		if r.fact.state.gone() && !r.engine && !r.fact.local && (oldest == nil || r.fact.since < oldest.fact.since) {
+			oldest = r
+		}
+	}
+	if oldest != nil {
+		c.forget(oldest, "forgotten to make room for "+name)
+	}
 }
 
 func validName(name string) bool { return name != "" && len(name) <= MaxNameBytes }

@@ -15,6 +15,7 @@ func (c *Core) joined(in Joined) {
 	if c.self == nil && in.Name != c.cfg.Self {
 		limit--
 	}
+	c.makeRoom(in.Name, limit)
 	r := c.admit(in.Name, limit)
 	if r == nil {
 		return
@@ -42,11 +43,12 @@ func (c *Core) joined(in Joined) {
 	}
 	r.engine = true
 	// A crash and a start are no stall: nothing is remembered of the silence.
-	if other := c.startedAnew(r, in.Life); !other {
-		c.overturned(r)
+	if c.startedAnew(r, in.Life) {
+		c.forgive(r)
+		c.table.setTrial(r, 0)
+		defer c.forgive(r) // what follows takes it for one that came back
 	} else {
-		r.flaps = 0
-		defer func() { r.stall, r.back = 0, 0 }()
+		c.overturned(r)
 	}
 	if r.holding {
 		c.spared(r, f)
@@ -64,7 +66,7 @@ func (c *Core) joined(in Joined) {
 // spared ends the holding back of a failure that the member has refuted: subscribers never
 // hear of it. The engine takes a member back only at a higher incarnation.
 func (c *Core) spared(r *row, f fact) {
-	f.inc = max(f.inc, r.fact.inc+1)
+	f.inc = max(f.inc, r.heldInc+1) // an accusation may have raised the fact's since
 	c.tally.Spared++
 	if r.stall > 0 || c.slow(r) {
 		c.stalled(r, r.suspicion.since)
@@ -103,7 +105,7 @@ func (c *Core) updated(in Updated) {
 func (c *Core) update(r *row, in Updated) {
 	defer func() { // the tap, or what follows, may take a new process for the end of a stall
 		if c.startedAnew(r, in.Life) {
-			r.stall = 0
+			c.forgive(r)
 		}
 	}()
 	// The engine reports a member only when it has just heard it say that it is alive.
@@ -135,6 +137,10 @@ func (c *Core) engineGone(name string, claim Claim) {
 		return
 	}
 	r.engine = false
+	if r.pruning {
+		c.prune(name, r.fact.inc, c.now, "", SourceOperator)
+		return
+	}
 	c.fellOnTrial(r)
 	before := r.fact
 	if r.judged {

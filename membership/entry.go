@@ -27,14 +27,17 @@ const (
 	EntryHeard                           // packets of it still arrive at By; without By, one had arrived shortly before it was accused
 	EntryHealed                          // this node reached it again, and members came back because of it
 	EntryProbation                       // it is back for the engine, but failed too often to count as back at once
+	EntryStalled                         // it is accused, but stalled before, so a verdict waits longer
+	EntryUnreliable                      // it failed though it refutes, for many accuse it and it answers too little
 )
 
 var entryNames = []string{"", "joined", "updated", "accused", "refuted", "lapsed", "failed", "left",
-	"forced-out", "removed", "condition", "conflict", "testified", "abstained", "answered", "verdict", "overturned", "held-back", "heard", "healed", "probation"}
+	"forced-out", "removed", "condition", "conflict", "testified", "abstained", "answered", "verdict", "overturned", "held-back", "heard", "healed", "probation", "stalled", "unreliable"}
 
 // String returns the kind as one word: "joined", "updated", "accused", "refuted", "lapsed",
 // "failed", "left", "forced-out", "removed", "condition", "conflict", "testified", "abstained",
-// "answered", "verdict", "overturned", "held-back", "heard", "healed" or "probation".
+// "answered", "verdict", "overturned", "held-back", "heard", "healed", "probation", "stalled" or
+// "unreliable".
 func (k EntryKind) String() string { return nameOf(entryNames, k) }
 
 // MarshalText returns the kind as one word, empty for the zero EntryKind.

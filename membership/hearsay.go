@@ -57,13 +57,14 @@ func (c *Core) suspect(r *row, inc uint32, by, reason string) {
 		return
 	}
 	f.inc, f.state = max(f.inc, inc), Suspect
-	if before == Suspect {
-		c.put(r, f)
-		return
+	if before != Suspect {
+		f.since = c.now
 	}
-	f.since = c.now
 	c.put(r, f)
-	c.emit(ChangeSuspected, r.fact, before, saidBy(by), reason)
+	if before != Suspect {
+		c.emit(ChangeSuspected, r.fact, before, saidBy(by), reason)
+	}
+	c.tellAllowance(r)
 }
 
 // evidence returns that against r, which starts anew when the incarnation is higher.
@@ -91,6 +92,7 @@ func (c *Core) addAccuser(r *row, in Accused, note string) bool {
 	accuser := c.name(in.Accuser)
 	s.accusers = append(s.accusers, accuser)
 	c.write(EntryAccused, r.fact, in.Incarnation, accuser, in.Source, note)
+	c.blamed(r, accuser)
 	return true
 }
 
@@ -159,6 +161,9 @@ func (c *Core) conflict(in Conflict) {
 		return
 	}
 	if r == nil || r.fact.state == 0 || c.now < r.quiet {
+		return
+	}
+	if r.fact.state == Suspect { // who has its name may be its successor; if it refutes, the engine goes on to report the conflict
 		return
 	}
 	r.quiet = c.now + conflictQuiet

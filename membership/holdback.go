@@ -16,7 +16,7 @@ func (c *Core) holdBack(r *row, inc uint32) bool {
 	if p := c.panel(r, inc); !r.fact.state.held() || p.available < 2 || c.self == nil {
 		return false
 	}
-	until := c.now + v.Patience
+	until, reason := c.now+v.Patience, "the engine was told that it failed, and no quorum here has confirmed it"
 	if s := r.suspicion; s != nil && s.inc >= inc {
 		until = max(c.now, min(until, s.since+v.engineTimeout(c.heldCount())))
 		ripe := s.since + c.patience(r)
@@ -29,11 +29,11 @@ func (c *Core) holdBack(r *row, inc uint32) bool {
 				c.convict(r, witnesses)
 				return true
 			}
+			reason = "the engine was told that it failed, but the time for a verdict has not come"
 		}
 	}
 	c.tally.HeldBack++
-	r.holding, r.heldSince, r.heldUntil = true, c.now, until
-	reason := "the engine was told that it failed, and no quorum here has confirmed it"
+	r.holding, r.heldSince, r.heldUntil, r.heldInc = true, c.now, until, inc
 	s := c.evidence(r, inc)
 	s.fresh = true
 	if s.last != lookingNow {
@@ -108,6 +108,11 @@ func (c *Core) startedAnew(r *row, life uint32) bool {
 	return other
 }
 
+// forgive forgets what an earlier process of r's name did.
+func (c *Core) forgive(r *row) {
+	r.stall, r.back, r.flaps, r.blames, r.patiences = 0, 0, 0, nil, 0
+}
+
 // overturned makes verdicts on r slower if the last one was wrong.
 func (c *Core) overturned(r *row) {
 	if r.judged {
@@ -129,6 +134,28 @@ func (c *Core) stallOf(r *row) time.Duration {
 		return 0
 	}
 	return time.Duration(float64(r.stall) * math.Exp2(-float64(c.now-r.stallAt)/float64(stallHalfLife)))
+}
+
+// allowance is the patience that r gets for its longest silence, twice as long; 0 when there was none, or when it
+// would be on probation if it came back from this one.
+func (c *Core) allowance(r *row) time.Duration {
+	stall := c.stallOf(r)
+	if stall >= outageFrom && c.failsAgain(r) {
+		return 0
+	}
+	return min(2*stall, c.cfg.Verdicts.PatienceMax)
+}
+
+// tellAllowance notes that a verdict on r, who is accused now, waits longer than on others.
+func (c *Core) tellAllowance(r *row) {
+	if c.cfg.Verdicts == nil || r.suspicion == nil {
+		return
+	}
+	if p := c.allowance(r); p > c.cfg.Verdicts.Patience {
+		c.write(EntryStalled, r.fact, r.suspicion.inc, "", SourceRule, fmt.Sprintf(
+			"it had come back from a silence of %v only %v ago, so a verdict waits until %v after the accusation",
+			r.stall.Round(10*time.Millisecond), (c.now-r.stallAt).Round(time.Second), p.Round(10*time.Millisecond)))
+	}
 }
 
 // stalled remembers that r was silent since the given time and is back now. One that was away

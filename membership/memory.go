@@ -67,6 +67,9 @@ func (c *Core) record(in Record) {
 	r := c.table.get(in.Name)
 	var known Claim
 	if r != nil {
+		if r.engine { // it runs, as far as the engine knows, which will say so itself when it does not
+			return
+		}
 		if r.fact.state == 0 && covers(r.fact.inc, r.fact.since, in.Incarnation, since) {
 			return
 		}
@@ -138,6 +141,7 @@ func (c *Core) forcedOut(in ForcedOut) {
 	if weigh(r.fact.claim(), claim) != take {
 		return
 	}
+	r.pruning = in.Prune
 	f := *r.fact
 	f.state, f.inc, f.since, f.forcedOut = Left, claim.Incarnation, c.now, true
 	c.put(r, f)
@@ -217,12 +221,11 @@ func (c *Core) oldestPruned() *row {
 	return oldest
 }
 
-// forget removes a member whose retention is over.
-func (c *Core) forget(r *row) {
+// forget removes a member that is gone.
+func (c *Core) forget(r *row, reason string) {
 	f := r.fact
 	c.table.remove(r)
 	c.version++
-	reason := fmt.Sprintf("forgotten: %v for %v", f.state, c.retention(f.state))
 	c.emit(ChangeRemoved, f, f.state, nil, reason)
 	c.write(EntryRemoved, f, f.inc, "", SourceRule, reason)
 }

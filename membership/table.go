@@ -24,6 +24,8 @@ type row struct {
 	lost      bool          // while it is held back: it was silent when this node looked last
 	heldSince time.Duration
 	heldUntil time.Duration
+	heldInc   uint32        // the incarnation at which the engine gave it up, while that is held back
+	pruning   bool          // an operator ordered to prune it; it goes when the engine has given it up
 	outSince  time.Duration // while judged: the first accusation
 	stall     time.Duration // the longest silence from which it came back, as of stallAt; it fades
 	stallAt   time.Duration
@@ -33,6 +35,10 @@ type row struct {
 	trial     time.Duration // for how long nobody must accuse it before it counts as back; 0 = not on probation
 	clean     time.Duration // on probation: when that while began
 	blamer    string        // on probation: who accused it last
+	blames    []blame       // who accused it lately, the latest last; at most maxBlames
+	patientAt time.Duration // when it was looked at patiently last; 0 = never
+	patiences int           // how often in a row it answered such a look
+	patient   bool          // it is being looked at patiently
 	life      uint32        // the process that stall is about; 0 = not known
 	windowAt  time.Duration // when the window began in which it said that much as a witness
 	said      int

@@ -27,6 +27,7 @@ var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 //	testify NAME inc=N by=NAME [age=D]
 //	probed NAME inc=N [last] [answered] [controls=ANSWERED/ASKED]
 //	heard NAME [inc=N by=NAME]
+//	patient NAME answers=ANSWERS/PINGS [controls=ANSWERED/ASKED]
 //	refute|failed|left NAME [inc=N]
 //	force NAME [inc=N by=NAME] [prune]
 //	record NAME state=failed|left [inc=N age=D addr= tags= by=NAME] [forced] [pruned]
@@ -313,6 +314,15 @@ func (a *arguments) input(cmd string, now time.Time) Input {
 			in.At = now.Add(-ago)
 		}
 		return in
+	case "patient":
+		in := PatientlyProbed{Subject: a.name}
+		if _, err := fmt.Sscanf(a.text("controls", "3/3"), "%d/%d", &in.ControlsAnswered, &in.ControlsAsked); err != nil {
+			a.t.Fatal(err)
+		}
+		if _, err := fmt.Sscanf(a.text("answers", ""), "%d/%d", &in.Answers, &in.Pings); err != nil {
+			a.t.Fatal(err)
+		}
+		return in
 	case "refute":
 		return Refuted{Subject: a.name, Incarnation: a.inc()}
 	case "failed":
@@ -372,6 +382,9 @@ func formatEffects(effects []Effect) string {
 			continue
 		case Reconcile:
 			fmt.Fprintf(&out, "exchange state with %s at %v\n", e.Subject.Name, e.Subject.Addr)
+			continue
+		case PatientProbe:
+			fmt.Fprintf(&out, "look at %s at %v patiently, with %d controls\n", e.Subject.Name, e.Subject.Addr, len(e.Controls))
 			continue
 		case Listen:
 			fmt.Fprintf(&out, "listen for %s\n", e.Subject.Name)

@@ -88,6 +88,7 @@ func (w *twin) enter(m *twinMember, s State, since time.Time) {
 
 func (w *twin) expire() {
 	step := w.cfg.StableAfter / 8
+	condition, entered := w.condition(), 0
 	for name, m := range w.members {
 		age := w.now.Sub(m.Since)
 		switch {
@@ -97,12 +98,27 @@ func (w *twin) expire() {
 			if whole := ready.Truncate(step); whole != ready {
 				ready = whole + step
 			}
-			m.stable = m.stable || m.Local || !w.now.Before(epoch.Add(ready))
+			if !m.stable && (m.Local || !w.now.Before(epoch.Add(ready))) {
+				m.stable = true
+				entered++
+			}
 		case m.State == Suspect && w.cfg.SuspicionLapse > 0 && w.now.Sub(m.accusedAt) >= w.cfg.SuspicionLapse:
 			w.enter(m, Alive, w.now)
 		case m.Local:
 		case m.State == Failed && age >= w.cfg.FailedRetention, m.State == Left && age >= w.cfg.LeftRetention:
 			delete(w.members, name)
+		}
+	}
+	for ; entered > 0 && condition != Minority && condition != Isolated; entered-- {
+		var oldest *twinMember
+		for _, name := range slices.Sorted(maps.Keys(w.members)) {
+			m := w.members[name]
+			if m.State == Failed && m.stable && w.now.Sub(m.Since) >= supersededAfter*w.cfg.StableAfter && (oldest == nil || m.Since.Before(oldest.Since)) {
+				oldest = m
+			}
+		}
+		if oldest != nil {
+			oldest.stable = false
 		}
 	}
 	maps.DeleteFunc(w.pruned, func(_ string, p twinPrune) bool {

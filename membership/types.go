@@ -59,7 +59,7 @@ type Member struct {
 	Since       time.Time // when it entered State, by this node's clock
 	FirstSeen   time.Time // when this node first heard of it, by its own clock
 	ForcedOut   bool      // it is left because an operator forced it out
-	Probation   bool      // it is failed though it has come back, for it had failed too soon after coming back before
+	Probation   bool      // it is failed though it runs: it had failed too soon after coming back, or answers too little
 	Local       bool      // it is this node itself
 }
 

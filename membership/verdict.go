@@ -12,8 +12,8 @@ const (
 	// maxTestimonies bounds the testimonies about one member: as many as witnesses that
 	// another view may have chosen, for the default of 8.
 	maxTestimonies = 16
-	// A witness may testify against maxPerWitness members in a witnessWindow; when half of a thousand
-	// nodes vanish at once, each of the others is a witness about 8 times.
+	// A witness may testify maxPerWitness times in a witnessWindow, what is known already or outdated not counted; when half
+	// of a thousand nodes vanish at once, each of the others is a witness about 8 times.
 	maxPerWitness = 64
 	witnessWindow = 10 * time.Second
 )
@@ -26,7 +26,8 @@ type Tally struct {
 	Overturned  uint64 // verdicts after which the member proved itself alive
 	HeldBack    uint64 // failures reported by the engine that nobody had confirmed
 	Spared      uint64 // those of them that never reached subscribers
-	Probations  uint64 // members that came back and had to prove themselves first
+	Probations  uint64 // members that came back, or answered too little, and had to prove themselves first
+	Unreliable  uint64 // those of them that answered too little
 }
 
 // Tally returns the counts so far. They stay 0 without Config.Verdicts.
@@ -53,7 +54,8 @@ func (c *Core) testified(in Testified) {
 		c.backdate(r, in)
 		return
 	}
-	if !c.spend(w) {
+	outcome := weigh(r.fact.claim(), Claim{in.Incarnation, Suspect})
+	if !late && outcome != agree && outcome != take || !c.spend(w) { // echoes of what was refuted cost the witness nothing
 		return
 	}
 	if p := c.panel(r, in.Incarnation); lot(p.seed, w) > p.plausible {
@@ -61,8 +63,7 @@ func (c *Core) testified(in Testified) {
 		c.counts.TestimoniesRefused++
 		return
 	}
-	outcome := weigh(r.fact.claim(), Claim{in.Incarnation, Suspect})
-	if !late && outcome != agree && outcome != take || !c.addTestimony(r, in.Incarnation, w, "") {
+	if !c.addTestimony(r, in.Incarnation, w, "") {
 		return
 	}
 	if !late {
@@ -207,10 +208,7 @@ func (c *Core) confirmed(r *row) []testimony {
 // patience is how long after the first accusation a verdict about r must wait.
 func (c *Core) patience(r *row) time.Duration {
 	v := c.cfg.Verdicts
-	p := max(v.Patience, c.untilSilent(r))
-	if stall := c.stallOf(r); stall < outageFrom || !c.failsAgain(r) {
-		p = max(p, min(2*stall, v.PatienceMax))
-	}
+	p := max(v.Patience, c.untilSilent(r), c.allowance(r))
 	if c.isHeard(r) {
 		p = max(p, v.engineTimeout(c.heldCount()))
 	}

@@ -183,7 +183,7 @@ func drawVerdictInput(t *rapid.T, asked *[]Probe) Input {
 	name := fmt.Sprint("n", rapid.SampledFrom([]int{0, 1, 2, 2, 2, 2, 2, 2, 3}).Draw(t, "subject"))
 	by := fmt.Sprint("n", rapid.IntRange(0, 9).Draw(t, "by"))
 	inc := rapid.SampledFrom([]uint32{1, 1, 1, 1, 2, 3}).Draw(t, "incarnation")
-	switch rapid.IntRange(0, 14).Draw(t, "kind") {
+	switch rapid.IntRange(0, 15).Draw(t, "kind") {
 	case 0, 1:
 		return Accused{Subject: name, Incarnation: inc, Accuser: by, Source: SourceInbound}
 	case 2, 3, 4, 5, 6, 7, 8, 9:
@@ -205,8 +205,56 @@ func drawVerdictInput(t *rapid.T, asked *[]Probe) Input {
 		return EngineFailed{Name: name, Incarnation: inc}
 	case 13:
 		return Joined{Name: name, Incarnation: inc}
+	case 14:
+		return PatientlyProbed{Subject: name, Pings: 8, Answers: rapid.IntRange(0, 8).Draw(t, "answers"), ControlsAsked: 2,
+			ControlsAnswered: rapid.IntRange(0, 2).Draw(t, "controls")}
 	}
 	return Tick{}
+}
+
+// What was said before a refutation, and arrives again and again, costs its witness nothing of what it may say.
+func TestEchoesCostWitnessesNothing(t *testing.T) {
+	core := newCore(t, Config{Self: "n0", Verdicts: &Verdicts{}})
+	now := joinAll(core, 20, epoch)
+	step := func(in Input) []Effect { return core.Step(now, in) }
+	for i := 1; i < 20; i++ {
+		step(Refuted{Subject: fmt.Sprint("n", i), Incarnation: 5})
+	}
+	for i := range 100 * maxPerWitness {
+		step(Testified{Subject: fmt.Sprint("n", 10+i%4), Incarnation: 4, Witness: "n3"})
+	}
+	step(Accused{Subject: "n7", Incarnation: 5, Accuser: "n4", Source: SourceInbound})
+	for i := range 20 { // whoever of them is a witness
+		step(Testified{Subject: "n7", Incarnation: 5, Witness: fmt.Sprint("n", i)})
+	}
+	if heard := core.Counts().TestimoniesHeard; heard < 8 {
+		t.Errorf("%d testimonies were heard", heard)
+	}
+	if said := core.table.get("n3").said; said > 1 {
+		t.Errorf("the echoes cost %d", said)
+	}
+}
+
+// However many members are accused by many, no more than maxPatient are looked at patiently at a time.
+func TestPatientLooksAreBounded(t *testing.T) {
+	core := newCore(t, Config{Self: "n0", Verdicts: &Verdicts{}})
+	now := joinAll(core, 250, epoch)
+	now = now.Add(time.Minute)
+	looks := 0
+	for i := range maxPatient + 4 {
+		name := fmt.Sprint("n", 100+i)
+		for by := range enoughBlamers {
+			for _, e := range core.Step(now, Accused{Subject: name, Incarnation: 1, Accuser: fmt.Sprint("n", 1+by), Source: SourceInbound}) {
+				if _, ok := e.(PatientProbe); ok {
+					looks++
+				}
+			}
+		}
+		core.Step(now, Refuted{Subject: name, Incarnation: 2})
+	}
+	if looks != maxPatient {
+		t.Errorf("%d looks are under way, want %d", looks, maxPatient)
+	}
 }
 
 // TestVerdictsAgainstJudge: there is no verdict without its quorum, patience, majority and last look, and

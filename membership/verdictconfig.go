@@ -45,8 +45,8 @@ type Verdicts struct {
 	PatienceMax time.Duration
 
 	// Probation is for how long nobody must have accused a member that comes back, before subscribers see it alive, if it had
-	// failed within ten times that after it last came back. It is twice as long when the member has passed it and fails that soon again. Longer
-	// holds members failed that fail now and then; shorter, subscribers see them come and go. Default 30 s,
+	// failed within ten times that after it last came back. It is twice as long when the member has passed it and fails that soon again, and for
+	// one that many accuse, that refutes, and that answers hardly any ping (rule 13 of docs/verdicts.md). Longer holds members failed that fail now and then; shorter, subscribers see them come and go. Default 30 s,
 	// at most 1 hour; negative turns it off.
 	Probation time.Duration
 

@@ -136,7 +136,7 @@ func TestTextForms(t *testing.T) {
 	check("joined updated suspected refuted failed left removed condition conflict lapsed", 10,
 		func(i int) (encoding.TextMarshaler, encoding.TextUnmarshaler) { return ChangeKind(i), new(ChangeKind) })
 	check("joined updated accused refuted lapsed failed left forced-out removed condition conflict "+
-		"testified abstained answered verdict overturned held-back heard healed probation", 20,
+		"testified abstained answered verdict overturned held-back heard healed probation stalled unreliable", 22,
 		func(i int) (encoding.TextMarshaler, encoding.TextUnmarshaler) { return EntryKind(i), new(EntryKind) })
 	check("inbound outbound engine operator memory rule", 6,
 		func(i int) (encoding.TextMarshaler, encoding.TextUnmarshaler) { return Source(i), new(Source) })

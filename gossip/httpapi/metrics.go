@@ -102,7 +102,8 @@ var (
 	descOverturned  = describe("verdicts_overturned_total", "Verdicts after which the member proved itself alive.")
 	descHeldBack    = describe("failures_held_back_total", "Failures told by the engine that no quorum had confirmed.")
 	descSpared      = describe("failures_spared_total", "Failures held back that the member refuted before anybody was told.")
-	descProbations  = describe("probations_total", "Members that came back and stay failed until nobody has accused them for a while.")
+	descProbations  = describe("probations_total", "Members that came back, or answered too little, and stay failed until nobody has accused them for a while.")
+	descUnreliable  = describe("unreliable_total", "Members that many accused and that answered hardly any ping: failed, though they refute.")
 	descDetection   = describe("detection_seconds", "Time from the first accusation of a member until it was held failed.")
 
 	descHealAttempts = describe("heal_attempts_total", "Addresses of failed members and of seeds that were asked whether somebody is there again.")
@@ -130,7 +131,7 @@ var (
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descMembers, descCondition, descReady, descHealth, descEvents, descVersion, descPending, descIgnored, descInputs,
-		descAccusations, descRefutations, descTestimonies, descAbstentions, descVerdicts, descOverturned, descHeldBack, descSpared, descProbations, descDetection,
+		descAccusations, descRefutations, descTestimonies, descAbstentions, descVerdicts, descOverturned, descHeldBack, descSpared, descProbations, descUnreliable, descDetection,
 		descHealAttempts, descHealReached, descHeals,
 		descComparisons, descSyncs, descSyncBytes,
 		descPackets, descStreams, descBytes, descPeerPackets, descPeerStreams, descPeerBytes, descOpen, descDrops, descUserAlone, descTapPackets, descTapKinds,
@@ -178,6 +179,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	count(descHeldBack, verdicts.HeldBack)
 	count(descSpared, verdicts.Spared)
 	count(descProbations, verdicts.Probations)
+	count(descUnreliable, verdicts.Unreliable)
 	ch <- detectionTimes(heard)
 	count(descUserAlone, stats.UserPackets)
 	digest := stats.Digest

@@ -83,11 +83,13 @@ func (s *story) failed() {
 
 // failure tells how the member came to be held failed.
 func (s *story) failure() {
-	end := s.turning(kindVerdict, kindFailed)
+	end := s.turning(kindVerdict, kindFailed, kindUnreliable)
 	c := s.last()
 	switch {
 	case end == nil:
 		s.say("%s's journal does not reach back to that.", s.why.Node)
+	case end.Kind == kindUnreliable:
+		s.say("It runs, but is of no use: %s.", inWords(end))
 	case end.Via == membership.SourceMemory.String():
 		s.say("%s did not see it happen: it learnt it from %s memory, at %s. Ask %s.", s.why.Node, whose(end.By), moment(end.At), whom(end.By))
 	case c == nil || c.end == nil || c.end.At != end.At:
@@ -143,6 +145,10 @@ func (s *story) accusation(c *caseInJournal) {
 
 // findings tells what witnesses found.
 func (s *story) findings(c *caseInJournal) {
+	waits, has := "waits", "has"
+	if c.end != nil {
+		waits, has = "had to wait", "had"
+	}
 	if in, last := inTime(c.Testimonies); len(in) > 0 {
 		who, whose := "witness "+in[0], "its"
 		if len(in) > 1 {
@@ -157,13 +163,16 @@ func (s *story) findings(c *caseInJournal) {
 		s.say("%s's own probe of it was answered %s, the last time %s after the accusation.", s.why.Node, times(n), span(afterOf(c.Answers[n-1])))
 	}
 	if c.heard != nil {
-		s.say("%s noted: %s. A verdict waits until it has been silent for longer.", s.why.Node, inWords(c.heard))
+		s.say("%s noted: %s. A verdict %s until it %s been silent for longer.", s.why.Node, inWords(c.heard), waits, has)
+	}
+	if c.stalled != nil {
+		s.say("%s noted: %s.", s.why.Node, inWords(c.stalled))
 	}
 	if in, _ := inTime(c.Hearers); len(in) > 0 {
-		s.say("Packets of it still arrived at %s after the accusation: it may only be slow, so a verdict waits as long as the engine (memberlist) would.", listNames(in))
+		s.say("Packets of it still arrived at %s after the accusation: it may only be slow, so a verdict %s as long as the engine (memberlist) would.", listNames(in), waits)
 	}
-	if c.HeldBack != nil {
-		s.say("At %s its engine (memberlist) held it failed; %s kept that back, as no quorum of witnesses had confirmed it.", moment(*c.HeldBack), s.why.Node)
+	if c.held != nil {
+		s.say("At %s %s kept its failure back: %s.", moment(c.held.At), s.why.Node, inWords(c.held))
 	}
 }
 

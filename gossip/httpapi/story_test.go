@@ -73,8 +73,26 @@ func TestStories(t *testing.T) {
 			60.5 testified 3 n9 inbound
 			65.2 verdict 3 - rule accused by n3, confirmed
 			65.3 heard 3 n5 inbound packets of it still arrive there`, "failed", nil},
+		{"failed by a verdict that waited: it had stalled before", `
+			60 accused 3 n3 inbound n3 got no answer from it
+			60 stalled 3 - rule it had come back from a silence of 4s only 42s ago, so a verdict waits until 7.62s after the accusation
+			60.5 testified 3 n9 inbound
+			60.6 testified 3 n12 inbound
+			67.63 verdict 3 - rule accused by n3, confirmed`, "failed", nil},
+		{"alive, heard once more after it had refuted", `
+			60 accused 3 n2 inbound n2 got no answer from it
+			60.52 refuted 4 n7 inbound it proved itself alive with incarnation 4
+			60.6 heard 3 - inbound a packet of it had arrived at another node 100ms before the accusation`, "alive", nil},
 		{"failed for the second time and back", verdict + `
 			80 probation 5 - rule it came back, but has failed once soon after coming back: it stays failed here until nobody has accused it for 30s`,
+			"failed", func(w *Why) { w.Member.Probation = true }},
+		{"failed though it refutes, for it answers too little", `
+			60 accused 3 n2 inbound n2 got no answer from it
+			60.52 refuted 4 n7 inbound it proved itself alive with incarnation 4
+			70 accused 4 n3 inbound n3 got no answer from it
+			71 refuted 5 n7 inbound it proved itself alive with incarnation 5
+			77 unreliable 5 - rule n2, n3, n4, n5, n6 and n8 accused it in the last 2m0s, and it refuted that, but it answered only 2 of 8 pings of this node, late answers included
+			77 probation 5 - rule it answers too little: it stays failed here until nobody has accused it for 1m0s`,
 			"failed", func(w *Why) { w.Member.Probation = true }},
 		{"failed by a verdict, seen by a node in the minority", verdict, "failed", func(w *Why) { w.Condition = "minority" }},
 		{"failed by the engine", failed, "failed", func(w *Why) { w.Detector = "memberlist" }},

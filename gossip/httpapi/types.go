@@ -27,8 +27,8 @@ type Member struct {
 	FirstSeen time.Time `json:"first_seen"`
 	// ForcedOut tells that an operator removed the member by force-leave.
 	ForcedOut bool `json:"forced_out"`
-	// Probation tells that the member is failed though it has come back: it
-	// failed too soon after coming back before.
+	// Probation tells that the member is failed though it runs: it failed too
+	// soon after coming back before, or answers hardly anything.
 	Probation bool `json:"probation,omitempty"`
 	// Local marks the answering node itself.
 	Local bool `json:"local"`

@@ -68,14 +68,16 @@ func toRules(c membership.Case) *Rules {
 	if witnesses == nil {
 		witnesses = []string{}
 	}
-	return &Rules{Witnesses: witnesses, Quorum: c.Quorum, PatienceMS: millis(c.Patience), Majority: c.Majority}
+	return &Rules{Witnesses: witnesses, Quorum: c.Quorum, PatienceMS: millis(c.Patience), StallMS: millis(c.Stall), Majority: c.Majority}
 }
 
 // caseInJournal is a case with the entry that ended it.
 type caseInJournal struct {
 	Case
-	end   *JournalEntry // nil while nothing is decided
-	heard *JournalEntry // the latest word of a packet before the accusation, or nil
+	end     *JournalEntry // nil while nothing is decided
+	heard   *JournalEntry // the latest word of a packet before the accusation, or nil
+	held    *JournalEntry // the first word of the engine that was held back, or nil
+	stalled *JournalEntry // why a verdict waits longer, or nil
 }
 
 // over says whether what follows is about another case. After a failure the
@@ -103,6 +105,8 @@ var (
 	kindHeld       = membership.EntryHeld.String()
 	kindHeard      = membership.EntryHeard.String()
 	kindProbation  = membership.EntryProbation.String()
+	kindStalled    = membership.EntryStalled.String()
+	kindUnreliable = membership.EntryUnreliable.String()
 )
 
 // tellCases divides the journal about one member into cases, oldest first.
@@ -112,13 +116,17 @@ func tellCases(entries []JournalEntry) []*caseInJournal {
 	for i := range entries {
 		e := &entries[i]
 		switch e.Kind {
-		case kindAccused, kindTestified, kindAbstained, kindAnswered, kindHeld, kindHeard:
+		case kindAccused, kindTestified, kindAbstained, kindAnswered, kindHeld:
 			if last == nil || last.over(*e) {
 				last = newCase(e)
 				cases = append(cases, last)
 			}
 			last.add(e)
-		case kindJoined, kindRefuted, kindLapsed, kindFailed, kindLeft, kindForcedOut, kindRemoved, kindVerdict, kindOverturned:
+		case kindHeard, kindStalled:
+			if last != nil && !last.over(*e) {
+				last.add(e)
+			}
+		case kindJoined, kindRefuted, kindLapsed, kindFailed, kindLeft, kindForcedOut, kindRemoved, kindVerdict, kindOverturned, kindUnreliable:
 			if last != nil && last.end == nil {
 				last.close(e)
 			}
@@ -146,8 +154,12 @@ func (c *caseInJournal) add(e *JournalEntry) {
 	case kindAnswered:
 		c.Answers = append(c.Answers, said)
 	case kindHeld:
-		if c.HeldBack == nil {
-			c.HeldBack = &e.At
+		if c.held == nil {
+			c.held, c.HeldBack = e, &e.At
+		}
+	case kindStalled:
+		if c.end == nil {
+			c.stalled = e
 		}
 	case kindHeard:
 		if e.By != "" {

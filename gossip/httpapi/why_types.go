@@ -82,6 +82,9 @@ type Rules struct {
 	// PatienceMS is how long after the first accusation a verdict waits at
 	// least.
 	PatienceMS float64 `json:"patience_ms"`
+	// StallMS is the silence from which the member came back before, which makes
+	// the patience longer; absent when there was none that does.
+	StallMS float64 `json:"stall_ms,omitempty"`
 	// Majority tells that the answering node may pass a verdict: it is not on
 	// the smaller side of a split.
 	Majority bool `json:"majority"`

@@ -292,7 +292,7 @@ func TestPeekAgreesWithTheEngine(t *testing.T) {
 					}
 				}
 				for _, what := range []string{
-					`alive n2 at 10.0.0.2:7946 "changed"`, "suspect n3", "n3 failed", "n4 left"} {
+					`alive n2 at 10.0.0.2:7946 "changed" speaks 1 to 5`, "suspect n3", "n3 failed", "n4 left"} {
 					if !happened[what] {
 						t.Errorf("%q was not seen in %v", what, happened)
 					}
@@ -306,7 +306,7 @@ func TestPeekAgreesWithTheEngine(t *testing.T) {
 func describe(s Seen) string {
 	switch {
 	case s.Kind == Alive:
-		return fmt.Sprintf("alive %s at %s %q", s.Node, s.Addr, s.Meta)
+		return fmt.Sprintf("alive %s at %s %q speaks %d to %d", s.Node, s.Addr, s.Meta, s.Versions[0], s.Versions[1])
 	case s.Kind == Suspect:
 		return "suspect " + s.Node
 	case s.Kind == Dead && s.From == s.Node:

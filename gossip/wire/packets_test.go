@@ -115,7 +115,8 @@ var sampleSeen = []Seen{
 	{Kind: Ack, SeqNo: 77},
 	{Kind: Nack, SeqNo: 300},
 	{Kind: Suspect, Node: "n2", From: "n1", Incarnation: 5},
-	{Kind: Alive, Node: "n2", Incarnation: 6, Addr: netip.MustParseAddrPort("10.0.0.2:7946"), Meta: []byte("meta")},
+	{Kind: Alive, Node: "n2", Incarnation: 6, Addr: netip.MustParseAddrPort("[::ffff:10.0.0.2]:7946"), Meta: []byte("meta"),
+		Versions: [6]uint8{1, 5, 2}},
 	{Kind: Dead, Node: "n2", From: "n2", Incarnation: 7},
 	{Kind: User},
 }

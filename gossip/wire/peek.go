@@ -76,10 +76,14 @@ type Seen struct {
 	From string
 	// Incarnation of Node, for Suspect, Alive and Dead.
 	Incarnation uint32
-	// Addr of an Alive. It is not valid if the sender sent none or nonsense; IPv4 is never mapped into IPv6.
+	// Addr of an Alive, as it was sent: IPv4 that is mapped into IPv6 stays so, for it is another address to the engine,
+	// and port 0 stands for the port that the receiver is bound to. It is not valid if the sender sent none or nonsense.
 	Addr netip.AddrPort
 	// Meta of an Alive, at most MaxMeta bytes.
 	Meta []byte
+	// Versions of an Alive: the lowest, highest and current one of the engine's protocol, and the same of the delegate's.
+	// All are 0 if the sender sent fewer; a protocol of 0 does not exist.
+	Versions [6]uint8
 }
 
 // Stats counts what a Peeker has read since it was made.

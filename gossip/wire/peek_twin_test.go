@@ -31,7 +31,7 @@ func genMessageBytes() *rapid.Generator[[]byte] {
 		case Alive:
 			return pack(kind, engineAlive{Incarnation: rapid.Uint32().Draw(t, "incarnation"), Node: name.Draw(t, "node"),
 				Addr: rapid.SliceOfN(rapid.Byte(), 0, 17).Draw(t, "addr"), Port: rapid.Uint16().Draw(t, "port"),
-				Meta: rapid.SliceOfN(rapid.Byte(), 0, MaxMeta).Draw(t, "meta"), Vsn: []uint8{1, 5, 2, 2, 5, 4}}, h)
+				Meta: rapid.SliceOfN(rapid.Byte(), 0, MaxMeta).Draw(t, "meta"), Vsn: rapid.SliceOfN(rapid.Byte(), 0, 8).Draw(t, "versions")}, h)
 		default:
 			fields := map[string]any{
 				"Incarnation": rapid.Uint32().Draw(t, "incarnation"),

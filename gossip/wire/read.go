@@ -72,7 +72,7 @@ func readAccusation(c *cursor, seen *Seen) {
 }
 
 func readAlive(c *cursor, seen *Seen) {
-	var ip, meta []byte
+	var ip, meta, versions []byte
 	var port uint16
 	for range c.mapLen() {
 		switch string(c.bytes()) {
@@ -86,6 +86,8 @@ func readAlive(c *cursor, seen *Seen) {
 			port = uint16(c.uint(math.MaxUint16))
 		case "Meta":
 			meta = c.bounded(MaxMeta)
+		case "Vsn":
+			versions = c.bytes()
 		default:
 			c.skip()
 		}
@@ -94,8 +96,11 @@ func readAlive(c *cursor, seen *Seen) {
 		}
 	}
 	addr, _ := netip.AddrFromSlice(ip)
-	seen.Addr = netip.AddrPortFrom(addr.Unmap(), port)
+	seen.Addr = netip.AddrPortFrom(addr, port)
 	seen.Meta = bytes.Clone(meta)
+	if len(versions) >= len(seen.Versions) {
+		seen.Versions = [6]uint8(versions)
+	}
 }
 
 // readCompressed returns what a compressed layer holds, still packed.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"net"
 	"net/netip"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
@@ -217,14 +216,13 @@ func (t *twin) single(kind byte, b []byte) {
 		t.exotic = t.exotic || len(m.Node) > MaxName || len(m.From) > MaxName
 	case Alive:
 		var m engineAlive
-		ok = t.decode(b, &m, "Node", "Addr", "Meta")
+		ok = t.decode(b, &m, "Node", "Addr", "Meta", "Vsn")
 		seen.Incarnation, seen.Node, seen.Meta = m.Incarnation, m.Node, m.Meta
-		ip := net.IP(m.Addr)
-		if ip4 := ip.To4(); ip4 != nil {
-			ip = ip4
-		}
-		addr, _ := netip.AddrFromSlice(ip)
+		addr, _ := netip.AddrFromSlice(m.Addr)
 		seen.Addr = netip.AddrPortFrom(addr, m.Port)
+		if len(m.Vsn) > 5 {
+			copy(seen.Versions[:], m.Vsn)
+		}
 		t.exotic = t.exotic || len(m.Node) > MaxName || len(m.Meta) > MaxMeta
 	case User:
 		ok = true

@@ -149,8 +149,12 @@ func verb(kind string) string {
 		return "held back the engine's word that failed:"
 	case "overturned":
 		return "took back the verdict about"
+	case "unreliable":
+		return "found that hardly any ping is answered by"
 	case "probation":
 		return "put on probation:"
+	case "stalled":
+		return "will wait longer than usual before a verdict, because of an earlier stall, on"
 	case "heard":
 		return "learned that packets had lately come from"
 	}

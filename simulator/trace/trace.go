@@ -18,7 +18,8 @@ type Line struct {
 	// Kind is begin, action, probe-failed, truncated, or the kind of a change
 	// of a view: joined, updated, suspected, refuted, lapsed, failed, left,
 	// removed, condition, conflict; or what led to a verdict: testified,
-	// heard-testimony, abstained, answered, held-back, overturned, heard.
+	// heard-testimony, abstained, answered, held-back, overturned, probation,
+	// heard, stalled, unreliable.
 	Kind string `json:"kind"`
 	// Observer is the node whose view changed or whose probe failed.
 	Observer string `json:"observer,omitempty"`

@@ -98,6 +98,9 @@ func observersText(o *observersAnswer) string {
 	}
 	text := fmt.Sprintf("As %s sees the members, %s has %d witnesses. A verdict takes %d of them who get no answer, and %v since the accusation.\n",
 		node, name, len(o.Rules.Witnesses), o.Rules.Quorum, time.Duration(o.Rules.PatienceMS*float64(time.Millisecond)).Round(100*time.Millisecond))
+	if stall := time.Duration(o.Rules.StallMS * float64(time.Millisecond)); stall > 0 {
+		text += fmt.Sprintf("That is longer than for others, because %s came back from a silence of %v before.\n", name, stall.Round(100*time.Millisecond))
+	}
 	if !o.Rules.Majority {
 		text += node + " itself passes no verdict now: it sees too few of its last stable view.\n"
 	}

@@ -61,6 +61,7 @@ func TestWhyRendering(t *testing.T) {
 		"observers.txt":          {"observers n7", nil},
 		"observers.json":         {"observers n7 --format json", nil},
 		"observers-minority.txt": {"observers n7", func(w *httpapi.Why) { w.Rules.Majority = false }},
+		"observers-stalled.txt":  {"observers n7", func(w *httpapi.Why) { w.Rules.PatienceMS, w.Rules.StallMS = 7620, 4000 }},
 		"observers-unknown.txt":  {"observers n7", func(w *httpapi.Why) { quiet(w); w.Rules.Witnesses = []string{} }},
 		"observers-engine.txt": {"observers n7", func(w *httpapi.Why) {
 			w.Detector, w.Rules, w.Case.Testimonies = "memberlist", &httpapi.Rules{Witnesses: []string{}}, []httpapi.Statement{}
