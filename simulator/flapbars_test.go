@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -111,14 +112,53 @@ func overlap(begin, end float64, from, until time.Duration) float64 {
 	return max(0, min(end, until.Seconds())-max(begin, from.Seconds()))
 }
 
+// steadinessAboutOne plays a fault of n1, one of 20, for five minutes.
+func steadinessAboutOne(t *testing.T, set, fault string, from time.Duration) steadiness {
+	t.Helper()
+	run := cell{nodes: 20, seeds: "1-3", duration: "310s", traces: t.TempDir(), arms: []string{"heartbeat " + set},
+		timeline: "  - {at: 10s, for: 5m, " + fault + "}\n"}
+	run.play(t)
+	return steadinessOf(t, filepath.Join(run.traces, "heartbeat"), run.nodes, 1, from, 310*time.Second)
+}
+
+// Who loses most of what it should receive hears enough to refute every accusation: without probation it is never
+// failed.
+func TestWhoAnswersTooLittleIsHeldFailed(t *testing.T) {
+	t.Setenv("SIMULATOR_CHILD", "1")
+	for _, set := range []string{"", "verdict.probation=0s"} {
+		s := steadinessAboutOne(t, set, "link: {from: all, to: n1, loss: 80%}", 130*time.Second)
+		if set == "" && (s.held < 0.8 || s.mean > 2) || set != "" && s.held > 0.2 || s.healthy > 0 {
+			t.Errorf("%q: held failed for %.1f%% of the time from two minutes on, with %.2f changes; %d verdicts on healthy members", set, 100*s.held, s.mean, s.healthy)
+		}
+	}
+}
+
+// Who is late and no more answers in the end.
+func TestWhoIsLateIsNotTakenForUnreliable(t *testing.T) {
+	t.Setenv("SIMULATOR_CHILD", "1")
+	run := cell{nodes: 20, loss: "2%", seeds: "1-3", duration: "310s", arms: []string{"heartbeat"}, traces: t.TempDir(),
+		timeline: "  - {at: 10s, for: 5m, stall: {nodes: n1..n2, late: 500ms..2s}}\n"}
+	run.play(t)
+	files, err := filepath.Glob(filepath.Join(run.traces, "heartbeat", "*.jsonl"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("%d traces: %v", len(files), err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(b, []byte(`"kind":"unreliable"`)); n > 0 {
+			t.Errorf("%s: %d times one was taken for unreliable", filepath.Base(name), n)
+		}
+	}
+}
+
 // A member that is out of reach half of the time fails twice, and then stays failed while that goes on.
 func TestWhoFailsAgainStaysFailed(t *testing.T) {
 	t.Setenv("SIMULATOR_CHILD", "1")
 	for _, set := range []string{"", "verdict.probation=0s"} {
-		run := cell{nodes: 20, seeds: "1-3", duration: "310s", traces: t.TempDir(), arms: []string{"heartbeat " + set},
-			timeline: "  - {at: 10s, for: 5m, flap: {down: 20s, up: 20s}, link: {from: all, to: n1, cut: true}}\n"}
-		run.play(t)
-		s := steadinessOf(t, filepath.Join(run.traces, "heartbeat"), run.nodes, 1, 70*time.Second, 310*time.Second)
+		s := steadinessAboutOne(t, set, "flap: {down: 20s, up: 20s}, link: {from: all, to: n1, cut: true}", 70*time.Second)
 		if stays := s.held == 1 && s.most <= 3; stays != (set == "") || s.healthy > 0 {
 			t.Errorf("%q: held failed for %.1f%% of the time from a minute on, with at most %d changes; %d verdicts on healthy members", set, 100*s.held, s.most, s.healthy)
 		}

@@ -166,7 +166,7 @@ func TestAliasesOfBuiltins(t *testing.T) {
 
 func TestBuiltins(t *testing.T) {
 	want := []string{
-		"bridge", "churn", "crash", "flapping-link", "flapping-node", "frozen-minority", "halves", "idle", "late-readers", "lossy-lan",
+		"bridge", "churn", "crash", "flapping-link", "flapping-node", "frozen-minority", "halves", "hard-of-hearing", "idle", "late-readers", "lossy-lan",
 		"majorities-ring", "mass-crash", "minority-isolated", "one-way-deaf", "one-way-mute", "rolling-restart", "simultaneous-start",
 		"udp-blocked", "wan-latency",
 	}
