@@ -1,16 +1,21 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"heartbeat/cmd/heartbeat/internal/offspring"
 	"heartbeat/gossip/httpapi"
 	"heartbeat/simulator/sidecar"
 )
@@ -20,6 +25,7 @@ const (
 	faultEnvPrefix    = "HEARTBEAT_FAULT_"
 	faultAddressEnv   = faultEnvPrefix + "ADDRESS"
 	faultTokenFileEnv = faultEnvPrefix + "TOKEN_FILE"
+	faultParentEnv    = faultEnvPrefix + "PARENT" // set for its children by a gate that stays: its process id
 )
 
 // faultAgentFlags say where the fault agent is.
@@ -37,11 +43,63 @@ func (a *app) faultGateCommand() *cli.Command {
 		Description: "For a container whose agent is killed and started again by a fault agent beside it\n" +
 			"(see `heartbeat fault-agent`): heartbeat fault gate -- heartbeat agent. The command\n" +
 			"takes the place of this process, with its id. It does not get the variables\n" +
-			"HEARTBEAT_FAULT_*, and may get settings that the fault agent was told.",
-		Flags: faultAgentFlags(
+			"HEARTBEAT_FAULT_*, and may get settings that the fault agent was told.\n" +
+			"\n" +
+			"With --again this process stays, runs gate and command as another one, and does so\n" +
+			"again when that was killed (SIGKILL) or ended with status 0; with another status it\n" +
+			"ends too. Container engines wait longer and longer before they restart a container\n" +
+			"that ended after less than ten seconds; this one goes on.",
+		Flags: append(faultAgentFlags(
 			"`ADDRESS` of the fault agent: host:port or unix:/path, in this network namespace",
 			"`FILE` with the token that the fault agent asks for"),
-		Action: a.passGate,
+			&cli.BoolFlag{Name: "again", Usage: "run gate and command as another process, each time that one was killed or has ended well"}),
+		Action: a.faultGate,
+	}
+}
+
+func (a *app) faultGate(c *cli.Context) error {
+	if !c.Bool("again") {
+		return a.passGate(c)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot find the program to run the gate with: %w", err)
+	}
+	args := append([]string{os.Args[0], "fault", "gate", "--address", c.String("address"), "--token-file", c.String("token-file"), "--"}, c.Args().Slice()...)
+	return a.passAgain(c.Context, exe, args)
+}
+
+// againPause keeps a command that is killed at once, again and again, from taking the whole machine.
+const againPause = 100 * time.Millisecond
+
+// passAgain runs the gate as a child until ctx ends or a child ends badly.
+func (a *app) passAgain(ctx context.Context, exe string, args []string) error {
+	runtime.LockOSThread() // see offspring.Attr
+	defer runtime.UnlockOSThread()
+	for {
+		child := &exec.Cmd{Path: exe, Args: args, Env: append(os.Environ(), faultParentEnv+"="+strconv.Itoa(os.Getpid())),
+			Stdout: a.stdout, Stderr: a.stderr, SysProcAttr: offspring.Attr()}
+		if err := child.Start(); err != nil {
+			return fmt.Errorf("cannot run the gate: %w", err)
+		}
+		stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) }) // it may have ended
+		err := child.Wait()
+		stop()
+		var exit *exec.ExitError
+		switch {
+		case ctx.Err() != nil && err == nil:
+			return nil
+		case errors.As(err, &exit) && ctx.Err() == nil && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
+		case errors.As(err, &exit):
+			return &failure{code: max(exit.ExitCode(), exitFailed), err: fmt.Errorf("what was behind the gate has ended: %w", err)}
+		case err != nil:
+			return fmt.Errorf("cannot wait for what is behind the gate: %w", err)
+		}
+		select {
+		case <-time.After(againPause):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }
 
@@ -67,6 +125,12 @@ func (a *app) passGate(c *cli.Context) error {
 	})
 	if err != nil {
 		return explainGate(err)
+	}
+	if parent, err := strconv.Atoi(os.Getenv(faultParentEnv)); err == nil {
+		runtime.LockOSThread()
+		if err := offspring.Keep(parent); err != nil {
+			return err
+		}
 	}
 	err = syscall.Exec(path, command, behindGate(os.Environ(), settings))
 	return fmt.Errorf("cannot run %s behind the gate: %w", path, err)

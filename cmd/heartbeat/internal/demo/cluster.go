@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"heartbeat/cmd/heartbeat/internal/offspring"
 	"heartbeat/gossip/httpapi"
 )
 
@@ -45,7 +46,7 @@ func newCluster(exe string) (*cluster, error) {
 	c := &cluster{exe: exe, dir: dir, spawn: make(chan func())}
 	go func() {
 		// The kernel ends the agents when the thread that started them ends
-		// (see dieWithParent), so one thread starts them all and lives on.
+		// (see offspring.Attr), so one thread starts them all and lives on.
 		runtime.LockOSThread()
 		for f := range c.spawn {
 			f()
@@ -82,7 +83,7 @@ func (c *cluster) start(ctx context.Context, i int) (*agent, error) {
 		"HEARTBEAT_LOG_LEVEL=warn",
 	)
 	a.cmd.Stderr = a.stderr
-	a.cmd.SysProcAttr = dieWithParent()
+	a.cmd.SysProcAttr = offspring.Attr()
 	started := make(chan error)
 	c.spawn <- func() { started <- a.cmd.Start() }
 	if err := <-started; err != nil {

@@ -92,6 +92,11 @@ func testComposeSimulate(t *testing.T, compose []string) {
 	}
 	t.Run("interrupted", p.testInterrupted)
 	pids = append(pids, p.processes()...)
+	for k := 1; k <= 5; k++ { // else Docker waits longer before each
+		if n := p.must(time.Minute, "docker", "inspect", "--format", "{{.RestartCount}}", p.container(fmt.Sprintf("sim%d", k))); strings.TrimSpace(n) != "0" {
+			t.Errorf("the container of n%d was restarted %s times, want its agents killed and started in one", k, strings.TrimSpace(n))
+		}
+	}
 
 	p.removeAll()
 	for _, pid := range pids {
@@ -206,13 +211,18 @@ func (p *simulated) testInterrupted(t *testing.T) {
 	argv := p.simulate("reports/halves.yaml")
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = p.root, append(os.Environ(), p.env...)
-	var out syncBuffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	var said syncBuffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.WaitDelay = 10 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's Ctrl-C goes to the group
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("the run said:\n%s", said.String())
+		}
+	}()
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	net1 := p.container("net1")
@@ -220,6 +230,11 @@ func (p *simulated) testInterrupted(t *testing.T) {
 		out, err := p.run(time.Minute, "docker", "exec", net1, "/heartbeat", "fault", "list")
 		if err == nil && !strings.Contains(out, "cut") {
 			err = fmt.Errorf("no fault yet: %s", out)
+		}
+		select {
+		case ended := <-done:
+			t.Fatalf("it ended before the fault: %v", ended)
+		default:
 		}
 		return err
 	})
@@ -239,14 +254,14 @@ func (p *simulated) testInterrupted(t *testing.T) {
 		}
 	case <-time.After(90 * time.Second):
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		t.Fatalf("it still runs after Ctrl-C:\n%v", <-done)
+		t.Fatalf("it still runs after Ctrl-C: %v", <-done)
 	}
 	if after, err := os.Stat(report); err != nil || after.ModTime() != before.ModTime() {
 		t.Errorf("an interrupted run has replaced the report of before (%v)", err)
 	}
 	p.wantAtEase(t)
 	if left := p.must(time.Minute, "docker", "ps", "-aq", "--filter", "label=com.docker.compose.project="+p.name, "--filter", "label=com.docker.compose.oneoff=True"); left != "" {
-		t.Errorf("the container of the run is left: %s\n%s", left, out.String())
+		t.Errorf("the container of the run is left: %s", left)
 	}
 }
 

@@ -1,0 +1,2 @@
+// Package offspring says how this program starts others of itself, which must not outlive it.
+package offspring
