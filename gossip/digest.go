@@ -48,7 +48,7 @@ type DigestCounts struct {
 func (c Config) syncTimes() syncTimes {
 	return syncTimes{
 		quiet:    10 * c.GossipInterval,
-		second:   c.ProbeInterval / 2,
+		second:   c.ProbeInterval / 4,
 		spacing:  c.ProbeInterval,
 		horizon:  10 * c.GossipInterval / 4,
 		patience: 10 * c.ProbeInterval,

@@ -181,7 +181,7 @@ func (n *Node) askAll(ctx context.Context, members []membership.Member) {
 	all.Wait()
 }
 
-// askAnother asks a second peer for its digest while only one is known to differ.
+// askAnother asks another peer for its digest, after a while, if the policy still wants that.
 func (d *digests) askAnother() {
 	timer := time.NewTimer(d.policy.cfg.second)
 	defer timer.Stop()
@@ -192,7 +192,7 @@ func (d *digests) askAnother() {
 	}
 	own := d.own.Load().Digest
 	d.mu.Lock()
-	differing, doubt := d.policy.inDoubt(own)
+	differing, doubt := d.policy.inDoubt(time.Now(), own)
 	d.mu.Unlock()
 	peer, ok := d.anyBut(differing)
 	if !doubt || !ok || d.node.left.Load() {

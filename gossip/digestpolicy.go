@@ -15,7 +15,8 @@ import (
 //   - when a view that has been quiet differs from those of two peers, or from one that holds many more: this node has missed something.
 //     The engine probes one peer a second, and a probe may be lost, so after the first difference another peer is asked soon;
 //   - while the view still grows, from a peer that holds more, when gossip will not close the gap soon: in a
-//     cluster that starts all at once the news queue up for most of a minute, and what is known here changes all the time;
+//     cluster that starts all at once the news queue up for most of a minute, and what is known here changes all the time. Peers are asked
+//     between probes then, for who has all of it is soon everybody else;
 //   - when nothing has agreed with this node for long, however busy the view is.
 //
 // At most one exchange runs at a time, and one a second or so. What an exchange did not change is not tried again soon:
@@ -119,26 +120,40 @@ func (p *syncPolicy) compare(now time.Time, own membership.Digest, changed time.
 	return true
 }
 
-// ask says, after compare began no exchange, whether another peer is to be asked cfg.second later: the difference with this one is new on
-// a quiet view, and a second one would begin an exchange. It is so at most once a spacing, and never while views agree
-// or for a difference that no exchange repairs.
+// ask says, after compare began no exchange, whether another peer is to be asked cfg.second later. It is so in two cases: the difference
+// with this one is new on a quiet view, and a second one would begin an exchange; that at most once a spacing, and never while views agree
+// or for a difference that no exchange repairs. Or the view grew lately, and two have not agreed yet: in a cluster that
+// starts all at once most of the time goes by until a node happens to probe one that has what it lacks.
 func (p *syncPolicy) ask(now, changed time.Time, peer string, theirs membership.Digest) bool {
-	if len(p.differing) != 1 || p.own == theirs || now.Sub(changed) < p.cfg.quiet || p.running ||
-		now.Sub(p.asked) < p.cfg.spacing || p.isFutile(now, peer, theirs.Sum) {
+	switch since := now.Sub(p.asked); {
+	case p.running:
+		return false
+	case p.joining(now):
+		if p.agreed > 1 || since < p.cfg.second {
+			return false
+		}
+	case len(p.differing) != 1 || p.own == theirs || now.Sub(changed) < p.cfg.quiet || since < p.cfg.spacing || p.isFutile(now, peer, theirs.Sum):
 		return false
 	}
 	p.asked = now
 	return true
 }
 
-// inDoubt returns the peer that alone differs from this node's digest; false when none does, or more do, or the digest has changed since,
-// so that nobody need be asked any more.
-func (p *syncPolicy) inDoubt(own membership.Digest) (peer string, ok bool) {
-	if len(p.differing) != 1 || p.own != own || p.running {
+// inDoubt says whether there is still a reason to ask somebody, and whom not to: the peer that alone differs from this node's digest.
+func (p *syncPolicy) inDoubt(now time.Time, own membership.Digest) (but string, ok bool) {
+	switch {
+	case p.running:
+		return "", false
+	case p.joining(now):
+		return "", p.agreed < 2
+	case len(p.differing) != 1 || p.own != own:
 		return "", false
 	}
 	return p.differing[0], true
 }
+
+// joining says whether the view grew much lately: many join, or a split has ended.
+func (p *syncPolicy) joining(now time.Time) bool { return now.Sub(p.grew) < p.cfg.patience }
 
 // differ notes a difference with the peer.
 func (p *syncPolicy) differ(now time.Time, peer string) {
@@ -174,11 +189,10 @@ func (p *syncPolicy) measure(now time.Time, held int) {
 func (p *syncPolicy) worthIt(now time.Time, own membership.Digest, changed time.Time, theirs membership.Digest) bool {
 	behind := theirs.Held - own.Held
 	large := behind > max(2, own.Held/10)
-	joining := now.Sub(p.grew) < p.cfg.patience
 	switch {
 	case now.Sub(changed) >= p.cfg.quiet:
 		return large || len(p.differing) > 1
-	case behind > 0 && (large || joining):
+	case behind > 0 && (large || p.joining(now)):
 		return float64(behind) > p.rate*p.cfg.horizon.Seconds()
 	}
 	return now.Sub(p.apart) >= p.cfg.patience

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,13 +69,13 @@ func TestSyncPolicy(t *testing.T) {
 	}
 }
 
-// Another peer is asked after a difference that is alone, on a quiet view, and at no other time.
+// Another peer is asked after a difference that is alone, on a quiet view; and while the view grows, until two agree.
 func TestAskAnother(t *testing.T) {
 	const s, ms = time.Second, time.Millisecond
 	here, there := digest(1, 100), digest(2, 100)
 	for name, c := range map[string]struct {
 		steps   []comparison // want: whether another peer is to be asked
-		inDoubt string       // whom the policy then doubts while the digest is still here
+		inDoubt string       // whom the policy then doubts while the digest is still here; - = nobody, but it would ask anybody
 	}{
 		"agreement":        {[]comparison{{100 * s, here, 0, "a", here, false}, {101 * s, here, 0, "b", here, false}}, ""},
 		"a difference":     {[]comparison{{100 * s, here, 0, "a", there, true}}, "a"},
@@ -86,18 +87,26 @@ func TestAskAnother(t *testing.T) {
 		"two agree":        {[]comparison{{100 * s, here, 0, "a", there, true}, {100500 * ms, here, 0, "b", here, false}, {101 * s, here, 0, "c", here, false}}, ""},
 		"gossip closed it": {[]comparison{{100 * s, here, 0, "a", there, true}, {101 * s, there, 100 * s, "b", there, false}}, ""},
 		"two members":      {[]comparison{{100 * s, digest(1, 2), 0, "a", digest(2, 2), true}}, ""},
+		"many join":        {[]comparison{{1 * s, here, 1 * s, "a", digest(2, 80), true}, {1200 * ms, here, 1 * s, "b", digest(3, 90), false}, {1500 * ms, here, 1 * s, "b", there, true}}, "-"},
+		"many join, and one has all of them": {[]comparison{{1 * s, here, 1 * s, "a", here, true}, {1500 * ms, here, 1 * s, "b", there, true},
+			{2 * s, here, 1 * s, "c", here, true}}, "-"},
+		"many join, and two have":                 {[]comparison{{1 * s, here, 1 * s, "a", here, true}, {1500 * ms, here, 1 * s, "b", here, false}}, ""},
+		"many joined long ago":                    {[]comparison{{9 * s, here, 9 * s, "a", there, true}, {11 * s, here, 9900 * ms, "b", there, false}}, ""},
+		"many join, and an exchange is under way": {[]comparison{{1 * s, here, 1 * s, "a", digest(2, 150), false}, {2 * s, here, 1 * s, "b", there, false}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Unix(1000, 0)
 			p := newSyncPolicy(testTimes, begin, func() float64 { return 0 })
+			var now time.Time
 			for i, c := range c.steps {
-				now, changed := begin.Add(c.at), begin.Add(c.changed)
+				changed := begin.Add(c.changed)
+				now = begin.Add(c.at)
 				exchange := p.compare(now, c.own, changed, c.peer, c.theirs)
 				if got := !exchange && p.ask(now, changed, c.peer, c.theirs); got != c.want {
 					t.Fatalf("step %d: another peer is asked: %v, want %v", i, got, c.want)
 				}
 			}
-			if got, ok := p.inDoubt(here); got != c.inDoubt || ok != (got != "") {
+			if got, ok := p.inDoubt(now, here); got != strings.Trim(c.inDoubt, "-") || ok != (c.inDoubt != "") {
 				t.Errorf("in doubt is %q %v, want %q", got, ok, c.inDoubt)
 			}
 		})
@@ -272,7 +281,11 @@ func TestSyncPolicyBounds(t *testing.T) {
 				if begin {
 					running, with = true, peer
 				} else if p.ask(now, changed, peer, theirs) {
-					if own == theirs || now.Sub(changed) < testTimes.quiet || running || !asked.IsZero() && now.Sub(asked) < testTimes.spacing {
+					least, calm := testTimes.spacing, own != theirs && now.Sub(changed) >= testTimes.quiet
+					if p.joining(now) {
+						least, calm = testTimes.second, true
+					}
+					if !calm || running || !asked.IsZero() && now.Sub(asked) < least {
 						t.Fatalf("another peer is asked %v after the last time, running %v, %+v and %+v", now.Sub(asked), running, own, theirs)
 					}
 					asked = now
