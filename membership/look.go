@@ -96,13 +96,12 @@ func (c *Core) probed(in Probed) {
 	s := r.suspicion
 	if in.Last || in.Answered {
 		s.last = found
-		s.silences++
+		if s.silences++; found != foundSilent {
+			s.silences = 0
+		}
 	}
 	if in.Answered {
 		s.lastAt = c.now
-	}
-	if s.last != foundSilent {
-		s.silences = 0
 	}
 	c.table.setLost(r, r.holding && (s.last == foundSilent || s.last == foundNobody))
 	c.follow(r)
