@@ -211,7 +211,7 @@ func (e *Engine) each(f func(*node) error) error {
 }
 
 // errStopped is what persist repeats for, beside what is passing.
-var errStopped = errors.New("the container of its agent does not run")
+var errStopped = errors.New("no agent has come to its gate: its container does not run")
 
 // await waits until the fault agent answers and its agent has come to the gate.
 func (n *node) await(ctx context.Context) error {

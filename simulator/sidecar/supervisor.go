@@ -369,7 +369,7 @@ func (s *supervisor) departure(ctx context.Context) (p process, waiting string, 
 			return p, "", errStopping
 		case <-ctx.Done():
 			return p, "", httpapi.NewProblem(http.StatusGatewayTimeout, httpapi.ProblemTimeout, "it took too long",
-				"no process has come to the gate, which stays open", "see whether the agent's container is restarted, and runs `heartbeat fault gate`")
+				"no process has come to the gate, which stays open", "see whether the agent's container runs, or is restarted, with `heartbeat fault gate`")
 		}
 	}
 }

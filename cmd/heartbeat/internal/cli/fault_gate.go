@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"slices"
 	"strconv"
@@ -48,7 +49,8 @@ func (a *app) faultGateCommand() *cli.Command {
 			"With --again this process stays, runs gate and command as another one, and does so\n" +
 			"again when that was killed (SIGKILL) or ended with status 0; with another status it\n" +
 			"ends too. Container engines wait longer and longer before they restart a container\n" +
-			"that ended after less than ten seconds; this one goes on.",
+			"that ended after less than ten seconds; this one goes on. It passes SIGTERM, Ctrl-C\n" +
+			"(as SIGTERM) and SIGHUP on, and gives the command no standard input.",
 		Flags: append(faultAgentFlags(
 			"`ADDRESS` of the fault agent: host:port or unix:/path, in this network namespace",
 			"`FILE` with the token that the fault agent asks for"),
@@ -76,15 +78,19 @@ const againPause = 100 * time.Millisecond
 func (a *app) passAgain(ctx context.Context, exe string, args []string) error {
 	runtime.LockOSThread() // see offspring.Attr
 	defer runtime.UnlockOSThread()
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 	for {
 		child := &exec.Cmd{Path: exe, Args: args, Env: append(os.Environ(), faultParentEnv+"="+strconv.Itoa(os.Getpid())),
-			Stdout: a.stdout, Stderr: a.stderr, SysProcAttr: offspring.Attr()}
+			Stdout: a.stdout.Writer, Stderr: a.stderr, SysProcAttr: offspring.Attr()} // files, for Wait also waits for the end of pipes
 		if err := child.Start(); err != nil {
 			return fmt.Errorf("cannot run the gate: %w", err)
 		}
-		stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) }) // it may have ended
+		ended := make(chan struct{})
+		go passOn(ctx.Done(), reload, child.Process, ended)
 		err := child.Wait()
-		stop()
+		close(ended)
 		var exit *exec.ExitError
 		switch {
 		case ctx.Err() != nil && err == nil:
@@ -99,6 +105,21 @@ func (a *app) passAgain(ctx context.Context, exe string, args []string) error {
 		case <-time.After(againPause):
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// passOn passes on to a child what this process is told, until the child has ended.
+func passOn(stop <-chan struct{}, reload <-chan os.Signal, child *os.Process, ended <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			stop = nil
+			_ = child.Signal(syscall.SIGTERM) // it may have ended, here and below
+		case <-reload:
+			_ = child.Signal(syscall.SIGHUP)
+		case <-ended:
+			return
 		}
 	}
 }
@@ -120,6 +141,7 @@ func (a *app) passGate(c *cli.Context) error {
 		return usagef("%w", err)
 	}
 	defer client.Close()
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // for the command, which does not run yet; exec forgets it
 	settings, err := client.Pass(c.Context, func(reason error) {
 		fmt.Fprintf(a.stderr, "heartbeat: waiting at the gate: %s\n", clean(reason.Error()))
 	})
