@@ -35,7 +35,7 @@ type syncPolicy struct {
 	rated     time.Time         // when rate was taken
 	ratedHeld int
 	rate      float64   // members a second by which the view grew lately
-	grew      time.Time // when it last grew by a tenth in a second
+	grew      time.Time // when it last grew as fast as by a tenth in a spacing; first, the node's start
 	asked     time.Time // when another peer was last to be asked
 	running   bool
 	mends     bool      // the exchange that runs is for a difference
@@ -49,7 +49,7 @@ type syncPolicy struct {
 // syncTimes are the times of a syncPolicy.
 type syncTimes struct {
 	quiet    time.Duration // the view has changed no more for so long: gossip about the change has reached everybody
-	second   time.Duration // after a first difference another peer is asked, so long later
+	second   time.Duration // another peer is asked so long after a comparison that calls for it; the least time between two such questions
 	spacing  time.Duration // least time between two exchanges
 	horizon  time.Duration // gossip that closes a gap sooner is let do it
 	patience time.Duration // without any agreement for so long, a busy view is exchanged too
@@ -123,13 +123,14 @@ func (p *syncPolicy) compare(now time.Time, own membership.Digest, changed time.
 // ask says, after compare began no exchange, whether another peer is to be asked cfg.second later. It is so in two cases: the difference
 // with this one is new on a quiet view, and a second one would begin an exchange; that at most once a spacing, and never while views agree
 // or for a difference that no exchange repairs. Or the view grew lately, and two have not agreed yet: in a cluster that
-// starts all at once most of the time goes by until a node happens to probe one that has what it lacks.
+// starts all at once most of the time goes by until a node happens to probe one that has what it lacks. Not so when exchanges have
+// changed nothing, again and again.
 func (p *syncPolicy) ask(now, changed time.Time, peer string, theirs membership.Digest) bool {
 	switch since := now.Sub(p.asked); {
 	case p.running:
 		return false
 	case p.joining(now):
-		if p.agreed > 1 || since < p.cfg.second {
+		if p.agreed > 1 || since < p.cfg.second || p.vain > vainFree {
 			return false
 		}
 	case len(p.differing) != 1 || p.own == theirs || now.Sub(changed) < p.cfg.quiet || since < p.cfg.spacing || p.isFutile(now, peer, theirs.Sum):
@@ -139,7 +140,8 @@ func (p *syncPolicy) ask(now, changed time.Time, peer string, theirs membership.
 	return true
 }
 
-// inDoubt says whether there is still a reason to ask somebody, and whom not to: the peer that alone differs from this node's digest.
+// inDoubt says whether there is still a reason to ask somebody, and, unless many join, whom not to: the peer that alone differs from this
+// node's digest.
 func (p *syncPolicy) inDoubt(now time.Time, own membership.Digest) (but string, ok bool) {
 	switch {
 	case p.running:
@@ -175,11 +177,11 @@ func (p *syncPolicy) differ(now time.Time, peer string) {
 // measure keeps how fast the view grows.
 func (p *syncPolicy) measure(now time.Time, held int) {
 	since := now.Sub(p.rated)
-	if since < p.cfg.spacing/2 {
+	if since < p.cfg.spacing*9/10 {
 		return
 	}
-	grown := held - p.ratedHeld
-	if p.rate = max(0, float64(grown)/since.Seconds()); p.ratedHeld > 0 && 10*grown > held {
+	p.rate = max(0, float64(held-p.ratedHeld)/since.Seconds())
+	if p.ratedHeld > 0 && 10*p.rate*p.cfg.spacing.Seconds() > float64(held) {
 		p.grew = now
 	}
 	p.rated, p.ratedHeld = now, held

@@ -113,6 +113,60 @@ func TestAskAnother(t *testing.T) {
 	}
 }
 
+// How often digests are compared has no influence on what counts as growth.
+func TestGrowth(t *testing.T) {
+	for _, every := range []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 3 * time.Second} {
+		begin := time.Unix(1000, 0)
+		p := newSyncPolicy(testTimes, begin, func() float64 { return 0 })
+		var last time.Duration                                         // when the policy last held that many join
+		for at := time.Duration(0); at < 60*time.Second; at += every { // 100 a second join from 20 s to 30 s
+			held := 100 + int(max(0, min(at-20*time.Second, 10*time.Second)).Seconds()*100)
+			own := digest(uint64(held), held)
+			p.compare(begin.Add(at), own, begin.Add(at), "a", own)
+			switch now := p.joining(begin.Add(at)); {
+			case now:
+				last = at
+			case at < 10*time.Second, at > 23*time.Second && at < 36*time.Second:
+				t.Errorf("compared every %v: at %v nobody joins", every, at)
+			}
+			if last > 13*time.Second && last < 20*time.Second {
+				t.Errorf("compared every %v: many join at %v", every, last)
+			}
+		}
+		if last < 36*time.Second || last > 39*time.Second { // above 900 members 100 a second are less than a tenth
+			t.Errorf("compared every %v: many join until %v", every, last)
+		}
+	}
+}
+
+// A small view that grows again and again, and differs from all others for good, does not ask for ever.
+func TestAskingInVain(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	p := newSyncPolicy(testTimes, begin, func() float64 { return 0.5 })
+	asked := 0
+	var pending time.Time // when the peer that is to be asked answers
+	for at := time.Duration(0); at < 10*time.Minute; at += 100 * time.Millisecond {
+		now := begin.Add(at)
+		held := 5 + int(at/(4*time.Second)%2)
+		own, theirs := digest(uint64(held), held), digest(uint64(100+held), held)
+		answered := !pending.IsZero() && !now.Before(pending)
+		if !answered && at%time.Second != 0 {
+			continue
+		}
+		pending = time.Time{}
+		switch peer := fmt.Sprint("n", at); {
+		case p.compare(now, own, begin.Add(at/(4*time.Second)*(4*time.Second)), peer, theirs):
+			p.done(now, peer, theirs.Sum, own, own, false)
+		case p.ask(now, begin.Add(at/(4*time.Second)*(4*time.Second)), peer, theirs):
+			asked++
+			pending = now.Add(testTimes.second)
+		}
+	}
+	if asked > 200 {
+		t.Errorf("other peers were asked %d times in ten minutes", asked)
+	}
+}
+
 // What an exchange has not changed is tried less and less often: with all peers that say the same, and with a peer that
 // says something else each time.
 func TestFutileExchanges(t *testing.T) {
