@@ -177,7 +177,7 @@ func (p *syncPolicy) differ(now time.Time, peer string) {
 // measure keeps how fast the view grows.
 func (p *syncPolicy) measure(now time.Time, held int) {
 	since := now.Sub(p.rated)
-	if since < p.cfg.spacing/2 {
+	if since < p.cfg.spacing/4 {
 		return
 	}
 	p.rate = max(0, float64(held-p.ratedHeld)/since.Seconds())
