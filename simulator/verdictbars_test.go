@@ -54,7 +54,11 @@ func TestVerdictBars(t *testing.T) {
 		t.Run(part.name, func(t *testing.T) {
 			began := time.Now()
 			var r report
-			r.linef(t, "%s. Written by: make verdict-bars PART=%s", part.title, part.name)
+			seeds := ""
+			if *verdictSeeds != "" {
+				seeds = " SEEDS=" + *verdictSeeds
+			}
+			r.linef(t, "%s. Written by: make verdict-bars PART=%s%s", part.title, part.name, seeds)
 			r.linef(t, "%s, %s/%s, %d CPUs; profile lan, arms (the same seeds in each):", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 			for _, a := range Presets() {
 				r.linef(t, "  %s: %s", a.Label, strings.Join(a.Set, " "))
