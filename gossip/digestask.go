@@ -183,19 +183,18 @@ func (n *Node) askAll(ctx context.Context, members []membership.Member) {
 
 // askAnother asks another peer for its digest, after a while, if the policy still wants that.
 func (d *digests) askAnother() {
-	timer := time.NewTimer(d.policy.cfg.second)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-d.node.ctx.Done():
+	if !d.node.sleep(d.policy.cfg.second) {
 		return
 	}
 	own := d.own.Load().Digest
 	d.mu.Lock()
 	differing, doubt := d.policy.inDoubt(time.Now(), own)
 	d.mu.Unlock()
+	if !doubt || d.node.left.Load() {
+		return
+	}
 	peer, ok := d.anyBut(differing)
-	if !doubt || !ok || d.node.left.Load() {
+	if !ok {
 		return
 	}
 	d.node.beginInquiry()

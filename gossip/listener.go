@@ -107,8 +107,7 @@ func (l *listener) heard(from net.Addr, at time.Time) (string, netip.AddrPort) {
 	if !ok {
 		return "", netip.AddrPort{}
 	}
-	addr := udp.AddrPort()
-	addr = netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port())
+	addr := plainAddr(udp.AddrPort())
 	if at.IsZero() { // a transport that sets no timestamps
 		at = time.Now()
 	}
