@@ -1,6 +1,8 @@
 package gossip
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +28,7 @@ func (n *Node) lookPatiently(p membership.PatientProbe) {
 		return
 	}
 	const enough = patientPings/2 + 1 // of all: the core needs to know no more
-	w := n.tap.answers.watch(p.Subject.Name, enough)
+	w := n.tap.answers.watch(p.Subject.Name, enough, n.cfg.ProbeTimeout)
 	defer n.tap.answers.forget(w)
 	done, controls := make(chan bool, patientPings), make(chan bool, len(p.Controls))
 	for i, target := range p.Controls {
@@ -40,7 +42,8 @@ func (n *Node) lookPatiently(p membership.PatientProbe) {
 	}
 	n.tap.answers.noMore(w)
 	n.waitFor(w.enough, max(n.cfg.VerdictSilence, n.cfg.ProbeTimeout))
-	outcome := membership.PatientlyProbed{Subject: p.Subject.Name, Pings: int(w.sent.Load()), Answers: int(w.count.Load()), ControlsAsked: len(p.Controls)}
+	outcome := membership.PatientlyProbed{Subject: p.Subject.Name, ControlsAsked: len(p.Controls)}
+	outcome.Pings, outcome.Answers, outcome.Late = n.tap.answers.counts(w)
 	for range p.Controls {
 		select {
 		case answered := <-controls:
@@ -58,32 +61,43 @@ func (n *Node) lookPatiently(p membership.PatientProbe) {
 type answers struct {
 	active atomic.Int32 // watches that are not forgotten; while 0 nothing is noted
 
-	mu    sync.Mutex
-	names map[string]*watch // guarded by mu; whose pings are counted
-	pings map[uint32]*watch // guarded by mu; at most maxWatchedPings
+	mu      sync.Mutex
+	watches map[string][]*watch    // guarded by mu; by the member
+	pings   map[uint32]watchedPing // guarded by mu; at most maxWatchedPings
+}
+
+// watchedPing is one ping of a member that was watched.
+type watchedPing struct {
+	watches []*watch
+	at      time.Time
 }
 
 // maxWatchedPings bounds what is remembered; the core looks at 16 members patiently at a time, and the engine probes them beside that.
 const maxWatchedPings = 1024
 
-// watch is one member watched.
+// watch is one look at a member: the pings of it that are sent from its beginning until noMore, whoever sent them, and
+// their answers.
 type watch struct {
 	name   string
-	least  int32
-	sent   atomic.Int32
-	count  atomic.Int32
-	enough chan struct{} // closed when count reaches least
+	least  int
+	inTime time.Duration // after which an answer is late
+	enough chan struct{} // closed when all reaches least
+
+	over, forgotten bool // guarded by answers.mu; noMore, forget was called
+	sent            int  // guarded by answers.mu
+	all             int  // guarded by answers.mu; answers
+	late            int  // guarded by answers.mu; of all
 }
 
-// watch begins to count the answers of a member, until forget is called once; pings of the same name count for the last watch.
-func (a *answers) watch(name string, enough int32) *watch {
+// watch begins to count the answers of a member, until forget is called once.
+func (a *answers) watch(name string, enough int, inTime time.Duration) *watch {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.names == nil {
-		a.names, a.pings = make(map[string]*watch), make(map[uint32]*watch)
+	if a.watches == nil {
+		a.watches, a.pings = make(map[string][]*watch), make(map[uint32]watchedPing)
 	}
-	w := &watch{name: name, least: enough, enough: make(chan struct{})}
-	a.names[name] = w
+	w := &watch{name: name, least: enough, inTime: inTime, enough: make(chan struct{})}
+	a.watches[name] = append(a.watches[name], w)
 	a.active.Add(1)
 	return w
 }
@@ -92,14 +106,14 @@ func (a *answers) watch(name string, enough int32) *watch {
 func (a *answers) forget(w *watch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.names[w.name] == w {
-		delete(a.names, w.name)
+	w.forgotten = true
+	rest := slices.DeleteFunc(a.watches[w.name], func(other *watch) bool { return other == w })
+	if a.watches[w.name] = rest; len(rest) == 0 {
+		delete(a.watches, w.name)
 	}
-	for seqNo, other := range a.pings {
-		if other == w {
-			delete(a.pings, seqNo)
-		}
-	}
+	maps.DeleteFunc(a.pings, func(_ uint32, p watchedPing) bool {
+		return !slices.ContainsFunc(p.watches, func(w *watch) bool { return !w.forgotten })
+	})
 	a.active.Add(-1)
 }
 
@@ -107,18 +121,32 @@ func (a *answers) forget(w *watch) {
 func (a *answers) noMore(w *watch) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.names[w.name] == w {
-		delete(a.names, w.name)
-	}
+	w.over = true
+}
+
+// counts returns how many pings were sent so far, how many of them were answered, and how many of those late.
+func (a *answers) counts(w *watch) (sent, all, late int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return w.sent, w.all, w.late
 }
 
 // sent takes that a ping of a member is on its way.
 func (a *answers) sent(seqNo uint32, name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if w := a.names[name]; w != nil && len(a.pings) < maxWatchedPings {
-		a.pings[seqNo] = w
-		w.sent.Add(1)
+	if len(a.pings) >= maxWatchedPings {
+		return
+	}
+	p := watchedPing{at: time.Now()}
+	for _, w := range a.watches[name] {
+		if !w.over {
+			w.sent++
+			p.watches = append(p.watches, w)
+		}
+	}
+	if len(p.watches) > 0 {
+		a.pings[seqNo] = p
 	}
 }
 
@@ -129,12 +157,17 @@ func (a *answers) acked(seqNo uint32) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w := a.pings[seqNo]
-	if w == nil {
+	p, ok := a.pings[seqNo]
+	if !ok {
 		return
 	}
 	delete(a.pings, seqNo)
-	if w.count.Add(1) == w.least {
-		close(w.enough)
+	for _, w := range p.watches {
+		if w.all++; w.all == w.least {
+			close(w.enough)
+		}
+		if time.Since(p.at) > w.inTime {
+			w.late++
+		}
 	}
 }

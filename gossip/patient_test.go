@@ -1,51 +1,74 @@
 package gossip
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"heartbeat/gossip/wire"
 	"heartbeat/membership"
 )
 
 func TestAnswersAreCounted(t *testing.T) {
-	var a answers
-	a.acked(1) // nobody is watched
-	first, second := a.watch("n1", 2), a.watch("n2", 1)
-	a.sent(1, "n1")
-	a.sent(2, "n1")
-	a.sent(3, "n2")
-	a.sent(4, "n3")
-	for _, seqNo := range []uint32{1, 1, 4, 99} {
-		a.acked(seqNo)
-	}
-	if first.sent.Load() != 2 || first.count.Load() != 1 || second.count.Load() != 0 {
-		t.Errorf("n1: %d of %d, n2: %d", first.count.Load(), first.sent.Load(), second.count.Load())
-	}
-	select {
-	case <-first.enough:
-		t.Error("one answer is enough")
-	default:
-	}
-	a.acked(2)
-	<-first.enough
-	a.forget(first)
-	if len(a.names) != 1 || len(a.pings) != 1 || a.active.Load() != 1 {
-		t.Errorf("%v %v %d", a.names, a.pings, a.active.Load())
-	}
-	// Whoever begins anew has no answers of before, and is not ended with the old one.
-	third := a.watch("n2", 1)
-	a.forget(second)
-	a.acked(3)
-	if third.count.Load() != 0 || len(a.names) != 1 || len(a.pings) != 0 {
-		t.Errorf("%d, %v %v", third.count.Load(), a.names, a.pings)
-	}
-	for seqNo := range uint32(2 * maxWatchedPings) {
-		a.sent(seqNo, "n2")
-	}
-	if len(a.pings) != maxWatchedPings {
-		t.Errorf("%d pings are remembered", len(a.pings))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var a answers
+		a.acked(1) // nobody is watched
+		first, second := a.watch("n1", 2, time.Second), a.watch("n2", 1, time.Second)
+		a.sent(1, "n1")
+		a.sent(2, "n1")
+		a.sent(3, "n2")
+		a.sent(4, "n3")
+		counts := func(w *watch, sent, all, late int) {
+			t.Helper()
+			if s, n, l := a.counts(w); s != sent || n != all || l != late {
+				t.Errorf("%d sent, %d answers, %d late; want %d, %d, %d", s, n, l, sent, all, late)
+			}
+		}
+		for _, seqNo := range []uint32{1, 1, 4, 99} {
+			a.acked(seqNo)
+		}
+		counts(first, 2, 1, 0)
+		counts(second, 1, 0, 0)
+		select {
+		case <-first.enough:
+			t.Error("one answer is enough")
+		default:
+		}
+		time.Sleep(time.Second + 1)
+		a.acked(2)
+		<-first.enough
+		counts(first, 2, 2, 1)
+		a.forget(first)
+		if len(a.watches) != 1 || len(a.pings) != 1 || a.active.Load() != 1 {
+			t.Errorf("%v %v %d", a.watches, a.pings, a.active.Load())
+		}
+
+		// Two looks at one member do not disturb each other: each has the pings from its beginning to its end.
+		third := a.watch("n2", 9, time.Second)
+		a.sent(5, "n2")
+		a.noMore(third)
+		a.sent(6, "n2")
+		for seqNo := range uint32(7) {
+			a.acked(seqNo)
+		}
+		counts(second, 3, 3, 1)
+		counts(third, 1, 1, 0)
+		a.sent(7, "n2")
+		a.forget(second)
+		if len(a.watches) != 1 || len(a.pings) != 0 || a.active.Load() != 1 {
+			t.Errorf("%v %v %d", a.watches, a.pings, a.active.Load())
+		}
+		a.watch("n2", 1, time.Second)
+		for seqNo := range uint32(2 * maxWatchedPings) {
+			a.sent(seqNo, "n2")
+		}
+		if len(a.pings) != maxWatchedPings {
+			t.Errorf("%d pings are remembered", len(a.pings))
+		}
+	})
 }
 
 // A member that many accuse and that answers is alive, however soon the look begins; Close does not wait for one.
@@ -83,5 +106,51 @@ func TestPatientLookAtOneThatAnswers(t *testing.T) {
 		if e.Kind == membership.EntryUnreliable {
 			t.Errorf("%+v", e)
 		}
+	}
+}
+
+// A last look that may wait takes an answer that comes long after the engine has given up its ping.
+func TestLastLookWaitsForLateAnswers(t *testing.T) {
+	n := start(t, quick("n1"))
+	subject := membership.Target{Name: "s", Addr: netip.MustParseAddrPort("127.0.0.1:9")}
+	type result struct {
+		membership.Probed
+		ok bool
+	}
+	ended := make(chan result, 1)
+	look := func(wait time.Duration) {
+		n.tryLook(func() {
+			outcome, ok := n.lookAt(membership.Probe{Subject: subject, Incarnation: 7, Last: true, Wait: wait})
+			ended <- result{outcome, ok}
+		})
+	}
+	look(time.Hour)
+	var seqNo uint32
+	eventually(t, func() error {
+		n.tap.answers.mu.Lock()
+		defer n.tap.answers.mu.Unlock()
+		for seq, p := range n.tap.answers.pings {
+			if time.Since(p.at) > 2*n.cfg.ProbeTimeout {
+				seqNo = seq
+				return nil
+			}
+		}
+		return errors.New("no ping is late yet")
+	})
+	select {
+	case r := <-ended:
+		t.Fatalf("it did not wait: %+v", r)
+	default:
+	}
+	arrive(t, n, wire.EncodeAck(seqNo))
+	if r := <-ended; !r.ok || !r.Answered || r.Subject != "s" || r.Incarnation != 7 || !r.Last {
+		t.Errorf("%+v", r)
+	}
+	if n.tap.answers.active.Load() != 0 {
+		t.Error("the look is over and its answers are still counted")
+	}
+	look(0)
+	if r := <-ended; !r.ok || r.Answered {
+		t.Errorf("without waiting: %+v", r)
 	}
 }

@@ -109,12 +109,25 @@ const (
 	pingsAtLast    = 3
 )
 
-// look probes the subject and the controls at the same time and reports the outcome after
-// probe.timeout or, when the subject answers, at once. The core bounds how many looks are under way.
+// look probes the subject and the controls at the same time and reports the outcome. The core bounds how many looks are under way.
 func (n *Node) look(p membership.Probe) {
+	if outcome, ok := n.lookAt(p); ok {
+		n.inbox.put(outcome)
+	}
+}
+
+// lookAt returns the outcome of a look after probe.timeout and p.Wait or, when the subject answers, at once; false when
+// the node is being closed.
+func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 	pings := pingsAsWitness
 	if p.Last {
 		pings = pingsAtLast
+	}
+	var late <-chan struct{}
+	if p.Wait > 0 { // the engine waits for no answer as long as that
+		w := n.tap.answers.watch(p.Subject.Name, 1, n.cfg.ProbeTimeout)
+		defer n.tap.answers.forget(w)
+		late = w.enough
 	}
 	subject := make(chan bool, pings)
 	for i := range pings {
@@ -125,11 +138,13 @@ func (n *Node) look(p membership.Probe) {
 		n.pingAfter(0, target, controls)
 	}
 	outcome := membership.Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last, ControlsAsked: len(p.Controls)}
-	over := time.NewTimer(n.cfg.ProbeTimeout)
+	over := time.NewTimer(n.cfg.ProbeTimeout + p.Wait)
 	defer over.Stop()
 	for waiting := true; waiting && !outcome.Answered; {
 		select {
 		case outcome.Answered = <-subject:
+		case <-late:
+			outcome.Answered = true
 		case answered := <-controls:
 			if answered {
 				outcome.ControlsAnswered++
@@ -137,10 +152,10 @@ func (n *Node) look(p membership.Probe) {
 		case <-over.C:
 			waiting = false
 		case <-n.ctx.Done():
-			return
+			return outcome, false
 		}
 	}
-	n.inbox.put(outcome)
+	return outcome, true
 }
 
 // pingAfter sends a direct probe after the delay, and whether it was answered to the channel, which must have

@@ -73,7 +73,7 @@ func (c *Core) evidence(r *row, inc uint32) *suspicion {
 		before := r.suspicion
 		r.suspicion = &suspicion{inc: inc, since: c.now, heard: c.now, next: c.now + recheckEvery, heardOf: neverHeard}
 		if r.holding && before != nil { // what this node found itself stands: anybody may accuse at any incarnation
-			r.suspicion.last, r.suspicion.lastAt, r.suspicion.silences = before.last, before.lastAt, before.silences
+			r.suspicion.last, r.suspicion.lastAt, r.suspicion.lastWait, r.suspicion.silences = before.last, before.lastAt, before.lastWait, before.silences
 		}
 		if c.cfg.Verdicts != nil && !r.fact.local {
 			c.effects = append(c.effects, Listen{Target{r.fact.name, r.fact.addr}})
@@ -90,10 +90,23 @@ func (c *Core) addAccuser(r *row, in Accused, note string) bool {
 		return false
 	}
 	accuser := c.name(in.Accuser)
+	if accuser != c.cfg.Self {
+		c.seconded(s)
+	} else if len(s.accusers)+len(s.testimonies) == 0 {
+		s.alone = true
+	}
 	s.accusers = append(s.accusers, accuser)
 	c.write(EntryAccused, r.fact, in.Incarnation, accuser, in.Source, note)
 	c.blamed(r, accuser)
 	return true
+}
+
+// seconded takes that another node accuses as well. The patience counts from there: a node that reads late finds many
+// silent, and when others do at last, their refutation is as late here as the accusation.
+func (c *Core) seconded(s *suspicion) {
+	if s.alone {
+		s.alone, s.since, s.heard = false, c.now, c.now
+	}
 }
 
 // refuted weighs an alive message that the tap saw.

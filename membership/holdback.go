@@ -25,7 +25,7 @@ func (c *Core) holdBack(r *row, inc uint32) bool {
 		}
 		if witnesses := c.confirmed(r); witnesses != nil {
 			until = min(until, max(c.now, ripe))
-			if s.last == foundSilent && c.now >= ripe {
+			if c.isSilent(r) && c.now >= ripe {
 				c.convict(r, witnesses)
 				return true
 			}
@@ -52,7 +52,7 @@ const silencesAlone = 3
 // release passes on a failure that was held back, if it is time to.
 func (c *Core) release(r *row) {
 	s, v := r.suspicion, c.cfg.Verdicts
-	if c.now < r.heldUntil-v.ProbeTimeout {
+	if c.now < r.heldUntil-c.lookTakes(r) {
 		return
 	}
 	if c.deaf && c.now-c.deafAt < v.Patience && s.last != lookingNow {
@@ -67,7 +67,7 @@ func (c *Core) release(r *row) {
 	witnesses := c.confirmed(r)
 	enough := witnesses != nil || s.silences >= silencesAlone || !c.panel(r, s.inc).majority
 	tooLong := c.now-r.heldSince >= c.cfg.SuspicionLapse
-	if (s.last != foundSilent || !enough) && !tooLong {
+	if (!c.isSilent(r) || !enough) && !tooLong {
 		if s.last == foundAnswering && c.now-r.heldSince >= v.Patience {
 			c.effects = append(c.effects, Reconcile{Target{r.fact.name, r.fact.addr}})
 		}
@@ -76,7 +76,7 @@ func (c *Core) release(r *row) {
 		}
 		return
 	}
-	if witnesses != nil && s.last == foundSilent {
+	if witnesses != nil && c.isSilent(r) {
 		c.convict(r, witnesses)
 		return
 	}

@@ -176,12 +176,13 @@ type Changed struct{ Change }
 
 // Probe asks the owner to probe the subject and, at the same moment, the controls, each once and
 // directly, and to report the outcome with [Probed]. At most 16 with controls and 64 without are
-// under way at a time; one whose outcome does not come within four probe intervals is given up.
+// under way at a time; one whose outcome does not come within Wait and four probe intervals is given up.
 type Probe struct {
 	Subject     Target
 	Incarnation uint32
-	Controls    []Target // at most Verdicts.Controls; none for the look before a verdict
-	Last        bool     // it decides what this node tells; Probed has to repeat it
+	Controls    []Target      // at most Verdicts.Controls; none for the look before a verdict
+	Last        bool          // it decides what this node tells; Probed has to repeat it
+	Wait        time.Duration // for how long after Verdicts.ProbeTimeout an answer of the subject still counts
 }
 
 // Listen asks the owner whether a packet of the subject has arrived lately, to be told with [Heard].

@@ -23,14 +23,15 @@ type look struct {
 	last    bool
 	// controlled looks have controls.
 	controlled bool
-	at         time.Duration
+	givenUp    time.Duration // when its outcome is no longer waited for
 }
 
-// begin notes a look and asks the owner for it, unless the same one or too many are under way.
-func (c *Core) begin(r *row, last bool, controls []Target) bool {
+// begin notes a look and asks the owner for it, unless the same one or too many are under way. Late answers count for as
+// long as wait.
+func (c *Core) begin(r *row, last bool, controls []Target, wait time.Duration) bool {
 	s := r.suspicion
-	c.looking = slices.DeleteFunc(c.looking, func(l look) bool { return c.now-l.at >= 4*c.cfg.Verdicts.ProbeInterval })
-	l := look{subject: r.fact.name, inc: s.inc, last: last, controlled: len(controls) > 0, at: c.now}
+	c.looking = slices.DeleteFunc(c.looking, func(l look) bool { return c.now >= l.givenUp })
+	l := look{subject: r.fact.name, inc: s.inc, last: last, controlled: len(controls) > 0, givenUp: c.now + 4*c.cfg.Verdicts.ProbeInterval + wait}
 	same, most := 0, maxLastLooks
 	if l.controlled {
 		most = maxLooks
@@ -48,7 +49,7 @@ func (c *Core) begin(r *row, last bool, controls []Target) bool {
 	}
 	c.looking = append(c.looking, l)
 	c.effects = append(c.effects, Probe{
-		Subject: Target{r.fact.name, r.fact.addr}, Incarnation: s.inc, Controls: controls, Last: last,
+		Subject: Target{r.fact.name, r.fact.addr}, Incarnation: s.inc, Controls: controls, Last: last, Wait: wait,
 	})
 	return true
 }
@@ -62,7 +63,7 @@ func (c *Core) consider(r *row) {
 	if p := c.panel(r, s.inc); p.available < 2 || lot(p.seed, c.self) > p.last {
 		return
 	}
-	if c.begin(r, false, c.controls(r, s.inc)) {
+	if c.begin(r, false, c.controls(r, s.inc), 0) {
 		s.looks++
 		s.lookedAt, s.fresh = c.now, false
 	}
@@ -96,8 +97,11 @@ func (c *Core) probed(in Probed) {
 	s := r.suspicion
 	if in.Last || in.Answered {
 		s.last = found
-		if s.silences++; found != foundSilent {
+		switch {
+		case found != foundSilent:
 			s.silences = 0
+		case c.isSilent(r):
+			s.silences++
 		}
 	}
 	if in.Answered {
@@ -125,14 +129,31 @@ func (c *Core) abstain(r *row, in Probed) {
 			in.ControlsAnswered, in.ControlsAsked))
 }
 
+// lateness is how long a last look at r waits for late answers. Who is still heard is slow to read, not crashed: its answers
+// come later than a probe's timeout, and a node that has missed its refutation learns from them that it is alive.
+func (c *Core) lateness(r *row) time.Duration {
+	if c.isHeard(r) {
+		return c.cfg.Verdicts.Silence
+	}
+	return 0
+}
+
+// lookTakes is how long a last look at r takes.
+func (c *Core) lookTakes(r *row) time.Duration { return c.cfg.Verdicts.ProbeTimeout + c.lateness(r) }
+
 // lookLast begins a last look at r unless there is one that is under way or recent enough.
 func (c *Core) lookLast(r *row, controls []Target) {
-	s, v := r.suspicion, c.cfg.Verdicts
-	recent := c.now-s.lastAt <= v.Patience+v.ProbeTimeout
-	if s.last == notLooked || !recent {
+	s, wait := r.suspicion, c.lateness(r)
+	recent := c.now-s.lastAt <= c.cfg.Verdicts.Patience+c.lookTakes(r)
+	if s.last == notLooked || !recent || s.last == foundSilent && s.lastWait < wait {
 		s.last = notLooked
-		if c.begin(r, true, controls) {
-			s.last, s.lastAt = lookingNow, c.now
+		if c.begin(r, true, controls, wait) {
+			s.last, s.lastAt, s.lastWait = lookingNow, c.now, wait
 		}
 	}
+}
+
+// isSilent says whether this node's last look has found r silent.
+func (c *Core) isSilent(r *row) bool {
+	return r.suspicion.last == foundSilent && r.suspicion.lastWait >= c.lateness(r)
 }

@@ -52,6 +52,7 @@ type suspicion struct {
 
 	// With verdicts only:
 	heard       time.Duration // the first accusation at inc as it was heard here
+	alone       bool          // nobody accuses it but this node
 	testimonies []testimony   // at most maxTestimonies, of different witnesses, in order of arrival
 	heardOf     time.Duration // when a packet of it arrived anywhere before the accusation; neverHeard if nobody says so
 	hearers     []string      // at most maxHearers members where packets of it still arrive, in order of arrival
@@ -61,6 +62,7 @@ type suspicion struct {
 	fresh       bool // there is a reason for another look
 	last        lastLook
 	lastAt      time.Duration // when the last look began
+	lastWait    time.Duration // for how long it waits for late answers
 	silences    int           // last looks in a row that found it silent
 }
 

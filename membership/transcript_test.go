@@ -315,7 +315,7 @@ func (a *arguments) input(cmd string, now time.Time) Input {
 		}
 		return in
 	case "patient":
-		in := PatientlyProbed{Subject: a.name}
+		in := PatientlyProbed{Subject: a.name, Late: a.number("late")}
 		if _, err := fmt.Sscanf(a.text("controls", "3/3"), "%d/%d", &in.ControlsAnswered, &in.ControlsAsked); err != nil {
 			a.t.Fatal(err)
 		}
@@ -369,8 +369,8 @@ func formatEffects(effects []Effect) string {
 			for _, c := range e.Controls {
 				controls = append(controls, c.Name)
 			}
-			fmt.Fprintf(&out, "probe %s at %v inc=%d with %v%s\n", e.Subject.Name, e.Subject.Addr, e.Incarnation, controls,
-				map[bool]string{true: " for the last time"}[e.Last])
+			fmt.Fprintf(&out, "probe %s at %v inc=%d with %v%s%s\n", e.Subject.Name, e.Subject.Addr, e.Incarnation, controls,
+				map[bool]string{true: " for the last time"}[e.Last], map[bool]string{true: fmt.Sprintf(", %v of late answers", e.Wait)}[e.Wait > 0])
 			continue
 		case Testify:
 			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s%s%s\n", e.Subject, e.Incarnation, e.Age, cmp.Or(all(e.Witnesses), "anybody yet"),

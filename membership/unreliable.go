@@ -12,6 +12,9 @@ import (
 // their own faults; so whoever notices that looks for itself, patiently: many pings, and late answers count. If most of
 // them stay unanswered all the same, though those to others are answered in time, the member is held failed, on
 // probation: until nobody has accused it for a while. Nobody else's word is enough.
+//
+// The two differ in when answers come, not only in how many: who hardly hears answers in time or not at all, while what waits for a
+// member that reads late may outgrow its socket's buffer, so that the rest of the pings are lost there.
 
 const (
 	// blameWindow is how far back accusers are counted, in probe intervals: everybody is probed about once in each.
@@ -30,9 +33,11 @@ const (
 	maxPatient   = 16
 	patientTakes = 3 * time.Minute
 	// A member that answers no more than one in tooFewAnswers pings is held failed; one that answers more than one in
-	// manyAnswers is well, or late; what lies between is chance, and soon looked at again.
+	// manyAnswers is well, or late, and one most of whose answers come late is late; the rest is chance, and soon looked at again.
 	tooFewAnswers = 4
 	manyAnswers   = 2
+	// fewestPings are those from whose silence something follows: eight are sent, but the owner may not have counted all.
+	fewestPings = 6
 )
 
 // blame is the last accusation by one accuser.
@@ -54,6 +59,7 @@ type PatientlyProbed struct {
 	Subject string
 	Pings   int
 	Answers int // in time or late
+	Late    int // of the answers
 
 	ControlsAsked    int
 	ControlsAnswered int // in time
@@ -142,16 +148,17 @@ func (c *Core) patientlyProbed(in PatientlyProbed) {
 		return
 	}
 	r.patient, r.patientAt = false, c.now
-	if 2*in.ControlsAnswered <= in.ControlsAsked {
-		return // this node itself is late, or cut off
+	if 2*in.ControlsAnswered <= in.ControlsAsked || in.Pings < fewestPings {
+		return // this node itself is late, or cut off, or has hardly looked
 	}
-	blamers := c.blamers(r)
-	if in.Answers*tooFewAnswers > in.Pings {
-		if in.Answers*manyAnswers > in.Pings {
-			r.patiences = min(r.patiences+1, maxPatientDoublings)
-		}
+	switch late := 2*in.Late > in.Answers; {
+	case late || in.Answers*manyAnswers > in.Pings:
+		r.patiences = min(r.patiences+1, maxPatientDoublings)
+		return
+	case in.Answers*tooFewAnswers > in.Pings:
 		return
 	}
+	blamers := c.blamers(r)
 	if !c.mayDoubt(r) || len(blamers) < c.blamersNeeded() || c.manyBlamed() {
 		return
 	}

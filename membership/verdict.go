@@ -132,6 +132,8 @@ func (c *Core) addTestimony(r *row, inc uint32, w *row, note string) bool {
 	if w == c.self {
 		via = SourceRule
 		c.tally.Testimonies++
+	} else {
+		c.seconded(s)
 	}
 	c.write(EntryTestified, r.fact, inc, w.fact.name, via, note)
 	return true
@@ -169,8 +171,8 @@ func (c *Core) review(r *row) {
 func (c *Core) reviewAt(r *row) time.Duration {
 	s := r.suspicion
 	due := max(s.next, c.now+1)
-	ripe := s.since + c.patience(r)
-	times := []time.Duration{ripe - c.cfg.Verdicts.ProbeTimeout, ripe, r.heldUntil - c.cfg.Verdicts.ProbeTimeout, r.heldUntil}
+	ripe, takes := s.since+c.patience(r), c.lookTakes(r)
+	times := []time.Duration{ripe - takes, ripe, r.heldUntil - takes, r.heldUntil}
 	if !r.holding {
 		times = append(times, s.since+c.cfg.SuspicionLapse)
 	}
@@ -223,11 +225,11 @@ func (c *Core) heldCount() int { return c.table.counts[Alive] + c.table.counts[S
 func (c *Core) judge(r *row) {
 	s := r.suspicion
 	patience := c.patience(r)
-	if len(s.testimonies) < 2 || c.now < s.since+patience-c.cfg.Verdicts.ProbeTimeout {
+	if len(s.testimonies) < 2 || c.now < s.since+patience-c.lookTakes(r) {
 		return
 	}
 	c.lookLast(r, nil)
-	if s.last == foundSilent && c.now >= s.since+patience {
+	if c.isSilent(r) && c.now >= s.since+patience {
 		if witnesses := c.confirmed(r); witnesses != nil {
 			c.convict(r, witnesses)
 		}
