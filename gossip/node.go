@@ -51,6 +51,7 @@ type Node struct {
 	events      *eventLog
 	user        *userQueue
 	testimonies *testimonyQueue
+	direct      budget // guarded by mu
 	book        addressBook
 	share       share // of our own messages in what is sent
 	roster      *roster

@@ -97,13 +97,12 @@ func (n *Node) sendOwn() {
 	if !ok {
 		return
 	}
-	var key []byte
+	key := n.sendKey()
 	room := min(n.cfg.PacketSize, maxOwnPacket) - compoundHeader
 	if n.cfg.Cluster != "" {
 		room -= 2 + len(n.cfg.Cluster)
 	}
-	if n.cfg.Keyring != nil && !n.cfg.SendPlain {
-		key = n.cfg.Keyring.active()[0]
+	if key != nil {
 		room -= cipherOverhead
 	}
 	messages := n.take(messageOverhead, room)
@@ -117,6 +116,14 @@ func (n *Node) sendOwn() {
 	if _, err := n.tap.carrier.WriteToAddress(buf, to); err == nil {
 		n.share.extra.Add(1)
 	}
+}
+
+// sendKey is what packets to others are encrypted with; nil for plain text.
+func (n *Node) sendKey() []byte {
+	if n.cfg.Keyring != nil && !n.cfg.SendPlain {
+		return n.cfg.Keyring.active()[0]
+	}
+	return nil
 }
 
 // someMember picks a member that is up.

@@ -38,7 +38,7 @@ func (c Config) verdicts() *membership.Verdicts {
 		PatienceMax:   c.VerdictPatienceMax,
 		Probation:     cmp.Or(c.VerdictProbation, -1),
 		ProbeInterval: c.ProbeInterval,
-		ProbeTimeout:  c.ProbeTimeout,
+		ProbeTimeout:  c.lookTime(),
 		EngineTimeout: time.Duration(c.SuspicionMult) * c.ProbeInterval,
 	}
 }
@@ -69,7 +69,11 @@ func (n *Node) carryOut(effect membership.Effect) {
 			n.inbox.put(membership.Heard{Subject: e.Subject.Name, At: at})
 		}
 	case membership.Testify:
-		n.testimonies.queue(e, n.cfg.PacketSize)
+		if message := n.testimonies.queue(e, n.cfg.PacketSize); message != nil {
+			n.sendDirectly(wire.EncodeUsers([][]byte{message}), e.To)
+		}
+	case membership.Summon:
+		n.sendDirectly(wire.EncodeSuspect(e.Subject, n.cfg.Name, e.Incarnation), e.To)
 	case membership.Reconcile:
 		n.reconcile(e.Subject)
 	case membership.GiveUp:
@@ -102,12 +106,16 @@ func (n *Node) reconcile(t membership.Target) {
 	})
 }
 
-// The pings of one look at the subject, spread over probe.timeout: a single one is lost too easily, and what
+// The pings of one look at the subject, spread over its time: a single one is lost too easily, and what
 // pauses may answer the last. Controls get one.
 const (
 	pingsAsWitness = 2
 	pingsAtLast    = 3
 )
+
+// lookTime is how long a look takes. It sends two or three pings where the engine's probe sends one, and is followed by another look, so it
+// need not wait as long.
+func (c Config) lookTime() time.Duration { return c.ProbeTimeout * 4 / 5 }
 
 // look probes the subject and the controls at the same time and reports the outcome. The core bounds how many looks are under way.
 func (n *Node) look(p membership.Probe) {
@@ -116,7 +124,7 @@ func (n *Node) look(p membership.Probe) {
 	}
 }
 
-// lookAt returns the outcome of a look after probe.timeout and p.Wait or, when the subject answers, at once; false when
+// lookAt returns the outcome of a look after its time and p.Wait or, when the subject answers, at once; false when
 // the node is being closed.
 func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 	pings := pingsAsWitness
@@ -131,14 +139,14 @@ func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 	}
 	subject := make(chan bool, pings)
 	for i := range pings {
-		n.pingAfter(time.Duration(i)*n.cfg.ProbeTimeout/time.Duration(pings), p.Subject, subject)
+		n.pingAfter(time.Duration(i)*n.cfg.lookTime()/time.Duration(pings), p.Subject, subject)
 	}
 	controls := make(chan bool, len(p.Controls))
 	for _, target := range p.Controls {
 		n.pingAfter(0, target, controls)
 	}
 	outcome := membership.Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last, ControlsAsked: len(p.Controls)}
-	over := time.NewTimer(n.cfg.ProbeTimeout + p.Wait)
+	over := time.NewTimer(n.cfg.lookTime() + p.Wait)
 	defer over.Stop()
 	for waiting := true; waiting && !outcome.Answered; {
 		select {
@@ -225,9 +233,18 @@ func newTestimonyQueue(retransmitMult int, nodes func() int) *testimonyQueue {
 	}}
 }
 
-// queue takes the testimonies, the newest of them if not all fit into half a packet. Hearers get what room witnesses
-// leave, which is an eighth of a packet at least: a quorum of witnesses must not lack one, and one hearer is enough.
-func (q *testimonyQueue) queue(t membership.Testify, packetSize int) {
+// queue takes the testimonies, and returns the message with them; nil if there is none.
+func (q *testimonyQueue) queue(t membership.Testify, packetSize int) []byte {
+	message := encodeTestimony(t, packetSize)
+	if message != nil {
+		q.QueueBroadcast(&testimonyMessage{subject: t.Subject, bytes: message})
+	}
+	return message
+}
+
+// encodeTestimony returns the message with the testimonies, the newest of them if not all fit into half a packet. Hearers get what room
+// witnesses leave, which is an eighth of a packet at least: a quorum of witnesses must not lack one, and one hearer is enough.
+func encodeTestimony(t membership.Testify, packetSize int) []byte {
 	whole := min(packetSize-maxPacketFrame, wire.MaxBroadcast) // what is larger would never be sent
 	room := min(packetSize*5/8, whole-testimonyFrame-nameSize(t.Subject))
 	forHearers, from := room/5, len(t.Witnesses)
@@ -247,9 +264,9 @@ func (q *testimonyQueue) queue(t membership.Testify, packetSize int) {
 	}
 	buf, err := wire.Encode(message)
 	if err != nil {
-		return // names in the core are short enough
+		return nil // names in the core are short enough
 	}
-	q.QueueBroadcast(&testimonyMessage{subject: t.Subject, bytes: buf})
+	return buf
 }
 
 // maxPacketFrame is what a packet takes at most beside one message of ours: the longest label is 255 bytes.

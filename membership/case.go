@@ -60,12 +60,7 @@ func (c *Core) Case(name string) (Case, bool) {
 
 // witnesses names those whose lots the panel chose, lowest first.
 func (c *Core) witnesses(r *row, p panel) []string {
-	var chosen []*row
-	for _, m := range c.table.rows {
-		if m.fact.state == Alive && m != r && lot(p.seed, m) <= p.last {
-			chosen = append(chosen, m)
-		}
-	}
+	chosen := c.chosen(r, p)
 	slices.SortFunc(chosen, func(a, b *row) int { return cmp.Compare(lot(p.seed, a), lot(p.seed, b)) })
 	names := make([]string, len(chosen))
 	for i, m := range chosen {

@@ -45,6 +45,9 @@ func (c *Core) accused(in Accused) {
 		}
 		c.addAccuser(r, in, note)
 		c.suspect(r, in.Incarnation, in.Accuser, reason)
+		if in.Accuser == c.cfg.Self {
+			c.summon(r)
+		}
 		c.follow(r)
 	}
 }

@@ -198,6 +198,15 @@ type Testify struct {
 	Age         time.Duration // how long ago the subject was first accused
 	Hearers     []string      // where packets of it still arrive, in order of arrival, at most 4; the owner's to keep
 	Before      time.Duration // how long before the accusation a packet of it arrived anywhere; negative = not known
+	To          []Target      // at most 16, mostly none: members to send it to directly as well; the owner's to keep
+}
+
+// Summon asks the owner to send this node's accusation of the subject directly to its witnesses, beside the engine's gossip. The owner may
+// leave it out: that costs time.
+type Summon struct {
+	Subject     string
+	Incarnation uint32
+	To          []Target // at most 16; the owner's to keep
 }
 
 // Refute asks the owner to let the engine refute that this node was accused at that incarnation,
@@ -225,6 +234,7 @@ func (Changed) effect()   {}
 func (GiveUp) effect()    {}
 func (Probe) effect()     {}
 func (Testify) effect()   {}
+func (Summon) effect()    {}
 func (Listen) effect()    {}
 func (Reconcile) effect() {}
 func (Refute) effect()    {}

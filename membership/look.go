@@ -115,7 +115,11 @@ func (c *Core) probed(in Probed) {
 func (c *Core) findSilent(r *row, in Probed) {
 	if c.addTestimony(r, in.Incarnation, c.self, fmt.Sprintf("it did not answer this node, though %d of %d controls did",
 		in.ControlsAnswered, in.ControlsAsked)) {
-		c.spread(r)
+		var to []Target
+		if c.awaitsGossip(r) {
+			to = c.otherWitnesses(r)
+		}
+		c.spread(r, to...)
 	}
 }
 
@@ -144,7 +148,7 @@ func (c *Core) lookTakes(r *row) time.Duration { return c.cfg.Verdicts.ProbeTime
 // lookLast begins a last look at r unless there is one that is under way or recent enough.
 func (c *Core) lookLast(r *row, controls []Target) {
 	s, wait := r.suspicion, c.lateness(r)
-	recent := c.now-s.lastAt <= c.cfg.Verdicts.Patience+c.lookTakes(r)
+	recent := c.now-s.lastAt <= c.cfg.Verdicts.pace()+c.lookTakes(r)
 	if s.last == notLooked || !recent || s.last == foundSilent && s.lastWait < wait {
 		s.last = notLooked
 		if c.begin(r, true, controls, wait) {

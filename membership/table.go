@@ -53,6 +53,7 @@ type suspicion struct {
 	// With verdicts only:
 	heard       time.Duration // the first accusation at inc as it was heard here
 	alone       bool          // nobody accuses it but this node
+	hastened    bool          // this node has told others directly of a quorum
 	testimonies []testimony   // at most maxTestimonies, of different witnesses, in order of arrival
 	heardOf     time.Duration // when a packet of it arrived anywhere before the accusation; neverHeard if nobody says so
 	hearers     []string      // at most maxHearers members where packets of it still arrive, in order of arrival

@@ -373,9 +373,13 @@ func formatEffects(effects []Effect) string {
 				map[bool]string{true: " for the last time"}[e.Last], map[bool]string{true: fmt.Sprintf(", %v of late answers", e.Wait)}[e.Wait > 0])
 			continue
 		case Testify:
-			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s%s%s\n", e.Subject, e.Incarnation, e.Age, cmp.Or(all(e.Witnesses), "anybody yet"),
+			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s%s%s%s\n", e.Subject, e.Incarnation, e.Age, cmp.Or(all(e.Witnesses), "anybody yet"),
 				map[bool]string{true: fmt.Sprintf("; heard by %s", all(e.Hearers))}[len(e.Hearers) > 0],
-				map[bool]string{true: fmt.Sprintf("; heard of %v before", e.Before)}[e.Before >= 0])
+				map[bool]string{true: fmt.Sprintf("; heard of %v before", e.Before)}[e.Before >= 0],
+				map[bool]string{true: fmt.Sprintf("; at once to %s", all(targetNames(e.To)))}[len(e.To) > 0])
+			continue
+		case Summon:
+			fmt.Fprintf(&out, "tell %s at once that %s inc=%d is accused\n", all(targetNames(e.To)), e.Subject, e.Incarnation)
 			continue
 		case GiveUp:
 			fmt.Fprintf(&out, "give up %s inc=%d\n", e.Subject, e.Incarnation)
@@ -406,6 +410,14 @@ func formatEffects(effects []Effect) string {
 		fmt.Fprintf(&out, ": %s\n", c.Reason)
 	}
 	return out.String()
+}
+
+func targetNames(targets []Target) []string {
+	names := make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = t.Name
+	}
+	return names
 }
 
 func formatView(v *View) string {

@@ -70,19 +70,23 @@ func (c *Core) testified(in Testified) {
 		c.suspect(r, in.Incarnation, w.fact.name, w.fact.name+" got no answer from it")
 	}
 	c.backdate(r, in)
-	c.spread(r)
+	var to []Target
+	if !late {
+		to = c.hasten(r)
+	}
+	c.spread(r, to...)
 	c.follow(r)
 }
 
 // spread broadcasts what is testified about r. Each message has all of it, so that a node that misses
-// some of them lacks nothing.
-func (c *Core) spread(r *row) {
+// some of them lacks nothing. It is sent to the given members directly as well.
+func (c *Core) spread(r *row, to ...Target) {
 	names := make([]string, len(r.suspicion.testimonies))
 	for i, t := range r.suspicion.testimonies {
 		names[i] = t.witness
 	}
 	c.effects = append(c.effects, Testify{Subject: r.fact.name, Incarnation: r.suspicion.inc, Witnesses: names,
-		Age: c.now - r.suspicion.since, Hearers: slices.Clone(r.suspicion.hearers), Before: r.suspicion.before()})
+		Age: c.now - r.suspicion.since, Hearers: slices.Clone(r.suspicion.hearers), Before: r.suspicion.before(), To: to})
 }
 
 // backdate counts the patience with r from the accusation itself and not from when the news came

@@ -84,10 +84,25 @@ type Target struct {
 	Addr netip.AddrPort
 }
 
+// chosen are the witnesses that the panel has, in the order of their names.
+func (c *Core) chosen(r *row, p panel) []*row {
+	var chosen []*row
+	for _, m := range c.table.rows {
+		if m.fact.state == Alive && m != r && lot(p.seed, m) <= p.last {
+			chosen = append(chosen, m)
+		}
+	}
+	return chosen
+}
+
 // controls picks the members that this node probes beside the subject: those that are not
 // accused and draw the lowest lots among this node's own, so that witnesses take different ones.
 func (c *Core) controls(r *row, inc uint32) []Target {
-	seed := mix(seedOf(r, inc) + c.self.hash)
+	return c.drawn(mix(seedOf(r, inc)+c.self.hash), r, c.cfg.Verdicts.Controls)
+}
+
+// drawn picks up to that many members beside r and this node, of those that are not accused.
+func (c *Core) drawn(seed uint64, r *row, most int) []Target {
 	type draw struct {
 		lot uint64
 		m   *row
@@ -104,9 +119,9 @@ func (c *Core) controls(r *row, inc uint32) []Target {
 			}
 			return 1
 		})
-		if at < c.cfg.Verdicts.Controls {
+		if at < most {
 			lowest = slices.Insert(lowest, at, d)
-			lowest = lowest[:min(len(lowest), c.cfg.Verdicts.Controls)]
+			lowest = lowest[:min(len(lowest), most)]
 		}
 	}
 	targets := make([]Target, len(lowest))
