@@ -1,0 +1,87 @@
+package gossip
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"heartbeat/membership"
+)
+
+// What is to be known at once reaches those who are named without any gossip.
+func TestSentDirectly(t *testing.T) {
+	for _, encrypted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("encrypted=%v", encrypted), func(t *testing.T) {
+			key, err := GenerateKey(128)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var nodes []*Node
+			for _, name := range []string{"n1", "n2", "n3"} {
+				c := quick(name)
+				judging(&c)
+				c.Cluster = "here"
+				c.ProbeInterval, c.ProbeTimeout, c.GossipInterval = time.Minute, 30*time.Second, 10*time.Minute
+				if encrypted {
+					if c.Keyring, err = NewKeyring(key); err != nil {
+						t.Fatal(err)
+					}
+				}
+				n := start(t, c)
+				for _, other := range nodes {
+					if _, err := n.Join(t.Context(), seedOf(other)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				nodes = append(nodes, n)
+			}
+			n, to := nodes[0], []membership.Target{{Name: "n2", Addr: nodes[1].Self().Addr}}
+			subject := nodes[2].Self()
+			for _, send := range []struct { // at rising incarnations, for the subject refutes
+				kind   membership.EntryKind
+				effect membership.Effect
+			}{
+				{membership.EntryTestified, membership.Testify{Subject: "n3", Incarnation: subject.Incarnation + 100, Witnesses: []string{"n1"}, Before: -1, To: to}},
+				{membership.EntryAccused, membership.Summon{Subject: "n3", Incarnation: subject.Incarnation + 200, To: to}},
+			} {
+				n.mu.Lock()
+				n.carryOut(send.effect)
+				n.mu.Unlock()
+				eventually(t, func() error {
+					journal := nodes[1].Journal("n3")
+					if !slices.ContainsFunc(journal, func(e membership.Entry) bool { return e.Kind == send.kind && e.By == "n1" && e.Incarnation >= subject.Incarnation+100 }) {
+						return fmt.Errorf("n2 knows of n3: %v, and nothing %v", journal, send.kind)
+					}
+					return nil
+				})
+			}
+		})
+	}
+}
+
+func TestSendingDirectlyIsBounded(t *testing.T) {
+	var b budget
+	now := time.Now()
+	sent := 0
+	for range 100 {
+		if b.take(7, now) {
+			sent += 7
+		}
+	}
+	if sent != directBurst/7*7 {
+		t.Errorf("%d packets at once, want %d", sent, directBurst/7*7)
+	}
+	for range 1000 { // ten seconds
+		now = now.Add(10 * time.Millisecond)
+		if b.take(3, now) {
+			sent += 3
+		}
+	}
+	if most := directBurst + 10*directRate; sent > most || sent < most-10 {
+		t.Errorf("%d packets in ten seconds, want %d", sent, most)
+	}
+	if b.take(directBurst+1, now.Add(time.Hour)) {
+		t.Error("more than a burst passed")
+	}
+}
