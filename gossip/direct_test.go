@@ -36,6 +36,9 @@ func TestSentDirectly(t *testing.T) {
 				}
 				nodes = append(nodes, n)
 			}
+			for _, n := range nodes {
+				eventually(t, func() error { return wantCounts(n, len(nodes), 0, 0) })
+			}
 			n, to := nodes[0], []membership.Target{{Name: "n2", Addr: nodes[1].Self().Addr}}
 			subject := nodes[2].Self()
 			for _, send := range []struct { // at rising incarnations, for the subject refutes
@@ -50,7 +53,9 @@ func TestSentDirectly(t *testing.T) {
 				n.mu.Unlock()
 				eventually(t, func() error {
 					journal := nodes[1].Journal("n3")
-					if !slices.ContainsFunc(journal, func(e membership.Entry) bool { return e.Kind == send.kind && e.By == "n1" && e.Incarnation >= subject.Incarnation+100 }) {
+					if !slices.ContainsFunc(journal, func(e membership.Entry) bool {
+						return e.Kind == send.kind && e.By == "n1" && e.Incarnation >= subject.Incarnation+100
+					}) {
 						return fmt.Errorf("n2 knows of n3: %v, and nothing %v", journal, send.kind)
 					}
 					return nil
