@@ -98,8 +98,9 @@ type Config struct {
 	// abstains. More tell a slow witness more surely, at two packets each.
 	VerdictControls int
 	// VerdictPatience is how long after the first accusation a verdict waits at
-	// least. Shorter finds those crashes sooner that nobody noticed for long; two looks, by witnesses and by this node, take eight fifths of
-	// ProbeTimeout anyway. Longer than VerdictSilence forgives longer pauses.
+	// least, and how long a failure that the engine reports alone is held back.
+	// Shorter finds crashes sooner, and declares members failed that pause for
+	// little longer.
 	VerdictPatience time.Duration
 	// VerdictSilence is how long nobody must have heard of a member before a verdict, counted from
 	// its last packet that arrived anywhere. Longer forgives longer pauses; shorter than ProbeInterval means little.
@@ -224,7 +225,7 @@ func LAN() Config {
 		VerdictWitnesses:        8,
 		VerdictQuorum:           5,
 		VerdictControls:         3,
-		VerdictPatience:         800 * time.Millisecond,
+		VerdictPatience:         1200 * time.Millisecond,
 		VerdictSilence:          3 * time.Second,
 		VerdictPatienceMax:      time.Minute,
 		VerdictProbation:        30 * time.Second,
@@ -255,7 +256,7 @@ func WAN() Config {
 	c.ProbeInterval = 5 * time.Second
 	c.ProbeTimeout = 3 * time.Second
 	c.SuspicionMult = 6
-	c.VerdictPatience = 5 * time.Second
+	c.VerdictPatience = 6 * time.Second
 	c.VerdictSilence = 15 * time.Second
 	c.VerdictProbation = time.Minute
 	c.GossipInterval = 500 * time.Millisecond

@@ -38,7 +38,7 @@ func (c Config) verdicts() *membership.Verdicts {
 		PatienceMax:   c.VerdictPatienceMax,
 		Probation:     cmp.Or(c.VerdictProbation, -1),
 		ProbeInterval: c.ProbeInterval,
-		ProbeTimeout:  c.lookTime(),
+		ProbeTimeout:  c.ProbeTimeout,
 		EngineTimeout: time.Duration(c.SuspicionMult) * c.ProbeInterval,
 	}
 }
@@ -106,16 +106,12 @@ func (n *Node) reconcile(t membership.Target) {
 	})
 }
 
-// The pings of one look at the subject, spread over its time: a single one is lost too easily, and what
+// The pings of one look at the subject, spread over probe.timeout: a single one is lost too easily, and what
 // pauses may answer the last. Controls get one.
 const (
 	pingsAsWitness = 2
 	pingsAtLast    = 3
 )
-
-// lookTime is how long a look takes. It sends two or three pings where the engine's probe sends one, and is followed by another look, so it
-// need not wait as long.
-func (c Config) lookTime() time.Duration { return c.ProbeTimeout * 4 / 5 }
 
 // look probes the subject and the controls at the same time and reports the outcome. The core bounds how many looks are under way.
 func (n *Node) look(p membership.Probe) {
@@ -124,7 +120,7 @@ func (n *Node) look(p membership.Probe) {
 	}
 }
 
-// lookAt returns the outcome of a look after its time and p.Wait or, when the subject answers, at once; false when
+// lookAt returns the outcome of a look after probe.timeout and p.Wait or, when the subject answers, at once; false when
 // the node is being closed.
 func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 	pings := pingsAsWitness
@@ -139,14 +135,14 @@ func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 	}
 	subject := make(chan bool, pings)
 	for i := range pings {
-		n.pingAfter(time.Duration(i)*n.cfg.lookTime()/time.Duration(pings), p.Subject, subject)
+		n.pingAfter(time.Duration(i)*n.cfg.ProbeTimeout/time.Duration(pings), p.Subject, subject)
 	}
 	controls := make(chan bool, len(p.Controls))
 	for _, target := range p.Controls {
 		n.pingAfter(0, target, controls)
 	}
 	outcome := membership.Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last, ControlsAsked: len(p.Controls)}
-	over := time.NewTimer(n.cfg.lookTime() + p.Wait)
+	over := time.NewTimer(n.cfg.ProbeTimeout + p.Wait)
 	defer over.Stop()
 	for waiting := true; waiting && !outcome.Answered; {
 		select {

@@ -29,7 +29,7 @@ func TestCaseNamesTheWitnesses(t *testing.T) {
 		core, now := caseCore(t, &Verdicts{Witnesses: 3, Quorum: 2})
 		subject := fmt.Sprintf("n%d", i+1)
 		before, ok := core.Case(subject)
-		if !ok || len(before.Witnesses) != 3 || before.Quorum != 2 || before.Patience != 800*time.Millisecond || !before.Majority || !before.Since.IsZero() {
+		if !ok || len(before.Witnesses) != 3 || before.Quorum != 2 || before.Patience != 1200*time.Millisecond || !before.Majority || !before.Since.IsZero() {
 			t.Fatalf("%s: %+v %v", subject, before, ok)
 		}
 		probes := 0

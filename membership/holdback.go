@@ -16,7 +16,7 @@ func (c *Core) holdBack(r *row, inc uint32) bool {
 	if p := c.panel(r, inc); !r.fact.state.held() || p.available < 2 || c.self == nil {
 		return false
 	}
-	until, reason := c.now+v.pace(), "the engine was told that it failed, and no quorum here has confirmed it"
+	until, reason := c.now+v.Patience, "the engine was told that it failed, and no quorum here has confirmed it"
 	if s := r.suspicion; s != nil && s.inc >= inc {
 		until = max(c.now, min(until, s.since+v.engineTimeout(c.heldCount())))
 		ripe := s.since + c.patience(r)
@@ -55,7 +55,7 @@ func (c *Core) release(r *row) {
 	if c.now < r.heldUntil-c.lookTakes(r) {
 		return
 	}
-	if c.deaf && c.now-c.deafAt < v.pace() && s.last != lookingNow {
+	if c.deaf && c.now-c.deafAt < v.Patience && s.last != lookingNow {
 		s.last, s.lastAt = foundNobody, c.deafAt
 		c.table.setLost(r, true)
 	} else {
@@ -68,11 +68,11 @@ func (c *Core) release(r *row) {
 	enough := witnesses != nil || s.silences >= silencesAlone || !c.panel(r, s.inc).majority
 	tooLong := c.now-r.heldSince >= c.cfg.SuspicionLapse
 	if (!c.isSilent(r) || !enough) && !tooLong {
-		if s.last == foundAnswering && c.now-r.heldSince >= v.pace() {
+		if s.last == foundAnswering && c.now-r.heldSince >= v.Patience {
 			c.effects = append(c.effects, Reconcile{Target{r.fact.name, r.fact.addr}})
 		}
 		if s.last != lookingNow {
-			s.last, r.heldUntil = notLooked, c.now+v.pace() // and then this node looks again
+			s.last, r.heldUntil = notLooked, c.now+v.Patience // and then this node looks again
 		}
 		return
 	}

@@ -148,7 +148,7 @@ func (c *Core) lookTakes(r *row) time.Duration { return c.cfg.Verdicts.ProbeTime
 // lookLast begins a last look at r unless there is one that is under way or recent enough.
 func (c *Core) lookLast(r *row, controls []Target) {
 	s, wait := r.suspicion, c.lateness(r)
-	recent := c.now-s.lastAt <= c.cfg.Verdicts.pace()+c.lookTakes(r)
+	recent := c.now-s.lastAt <= c.cfg.Verdicts.Patience+c.lookTakes(r)
 	if s.last == notLooked || !recent || s.last == foundSilent && s.lastWait < wait {
 		s.last = notLooked
 		if c.begin(r, true, controls, wait) {

@@ -28,7 +28,7 @@ type Verdicts struct {
 
 	// Patience is how long after the first accusation a verdict waits at least: the time in which
 	// a slow member may refute. Shorter finds crashes sooner and declares pauses
-	// failed. Default 800 ms, at most 10 years.
+	// failed. Default 1.2 s, at most 10 years.
 	Patience time.Duration
 
 	// Silence is how long nobody must have heard of a member before a verdict, counted from the last
@@ -77,7 +77,7 @@ func (v Verdicts) withDefaults() Verdicts {
 	v.Witnesses = cmp.Or(v.Witnesses, 8)
 	v.Quorum = cmp.Or(v.Quorum, min(5, v.Witnesses))
 	v.Controls = cmp.Or(v.Controls, 3)
-	v.Patience = cmp.Or(v.Patience, 800*time.Millisecond)
+	v.Patience = cmp.Or(v.Patience, 1200*time.Millisecond)
 	v.Silence = cmp.Or(v.Silence, 3*time.Second)
 	v.PatienceMax = cmp.Or(v.PatienceMax, time.Minute)
 	v.Probation = max(0, cmp.Or(v.Probation, 30*time.Second))
@@ -114,10 +114,6 @@ func (v Verdicts) check() []error {
 	duration("EngineTimeout", v.EngineTimeout)
 	return errs
 }
-
-// pace is how far apart this node's looks at a member are whose failure is held back. Lost packets come in bursts, so it is no shorter than
-// Verdicts may be hasty elsewhere: a little more than a probe interval.
-func (v Verdicts) pace() time.Duration { return max(v.Patience, v.ProbeInterval*6/5) }
 
 // engineTimeout is the engine's shortest suspicion timeout in a cluster of that size.
 func (v Verdicts) engineTimeout(members int) time.Duration {
