@@ -37,7 +37,11 @@ func (b *budget) take(packets int, now time.Time) bool {
 // sendDirectly sends one of the engine's messages to each of the members, in a packet of its own. It runs under n.mu, so that it only
 // starts that.
 func (n *Node) sendDirectly(message []byte, to []membership.Target) {
-	if len(to) == 0 || !n.direct.take(len(to), time.Now()) || n.begin() != nil {
+	if len(to) == 0 || n.begin() != nil {
+		return
+	}
+	if !n.direct.take(len(to), time.Now()) {
+		n.ops.Done()
 		return
 	}
 	go func() {

@@ -159,6 +159,11 @@ func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 			return outcome, false
 		}
 	}
+	select {
+	case <-late: // it came while this process stood still, like the end of the look
+		outcome.Answered = true
+	default:
+	}
 	return outcome, true
 }
 

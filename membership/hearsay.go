@@ -45,7 +45,7 @@ func (c *Core) accused(in Accused) {
 		}
 		c.addAccuser(r, in, note)
 		c.suspect(r, in.Incarnation, in.Accuser, reason)
-		if in.Accuser == c.cfg.Self {
+		if in.Accuser == c.cfg.Self && in.Source == SourceOutbound { // anybody may send what says that this node accuses
 			c.summon(r)
 		}
 		c.follow(r)

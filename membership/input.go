@@ -176,7 +176,7 @@ type Changed struct{ Change }
 
 // Probe asks the owner to probe the subject and, at the same moment, the controls, each once and
 // directly, and to report the outcome with [Probed]. At most 16 with controls and 64 without are
-// under way at a time; one whose outcome does not come within Wait and four probe intervals is given up.
+// under way at a time, and as many as 64 of each that wait; one whose outcome does not come within Wait and four probe intervals is given up.
 type Probe struct {
 	Subject     Target
 	Incarnation uint32
@@ -198,7 +198,7 @@ type Testify struct {
 	Age         time.Duration // how long ago the subject was first accused
 	Hearers     []string      // where packets of it still arrive, in order of arrival, at most 4; the owner's to keep
 	Before      time.Duration // how long before the accusation a packet of it arrived anywhere; negative = not known
-	To          []Target      // at most 16, mostly none: members to send it to directly as well; the owner's to keep
+	To          []Target      // at most 20, mostly none: members to send it to directly as well; the owner's to keep
 }
 
 // Summon asks the owner to send this node's accusation of the subject directly to its witnesses, beside the engine's gossip. The owner may

@@ -10,7 +10,7 @@ import (
 // time before it tells its subscribers, because nobody should declare a member failed that answers him.
 
 // maxLooks and maxLastLooks bound how many looks of this node are under way, with controls and
-// without; others wait for the next recheck.
+// without, and maxLastLooks those that wait for late answers; others wait for the next recheck.
 const (
 	maxLooks     = 16
 	maxLastLooks = 64
@@ -23,6 +23,7 @@ type look struct {
 	last    bool
 	// controlled looks have controls.
 	controlled bool
+	waits      bool          // for late answers, which takes long; so these keep no others from beginning
 	givenUp    time.Duration // when its outcome is no longer waited for
 }
 
@@ -31,13 +32,13 @@ type look struct {
 func (c *Core) begin(r *row, last bool, controls []Target, wait time.Duration) bool {
 	s := r.suspicion
 	c.looking = slices.DeleteFunc(c.looking, func(l look) bool { return c.now >= l.givenUp })
-	l := look{subject: r.fact.name, inc: s.inc, last: last, controlled: len(controls) > 0, givenUp: c.now + 4*c.cfg.Verdicts.ProbeInterval + wait}
+	l := look{subject: r.fact.name, inc: s.inc, last: last, controlled: len(controls) > 0, waits: wait > 0, givenUp: c.now + 4*c.cfg.Verdicts.ProbeInterval + wait}
 	same, most := 0, maxLastLooks
-	if l.controlled {
+	if l.controlled && !l.waits {
 		most = maxLooks
 	}
 	for _, other := range c.looking {
-		if other.controlled == l.controlled {
+		if other.controlled == l.controlled && other.waits == l.waits {
 			same++
 		}
 		if other.last == last && other.subject == l.subject && other.inc == l.inc {
@@ -116,8 +117,8 @@ func (c *Core) findSilent(r *row, in Probed) {
 	if c.addTestimony(r, in.Incarnation, c.self, fmt.Sprintf("it did not answer this node, though %d of %d controls did",
 		in.ControlsAnswered, in.ControlsAsked)) {
 		var to []Target
-		if c.awaitsGossip(r) {
-			to = c.otherWitnesses(r)
+		if r.fact.state == Suspect && c.awaitsGossip(r) {
+			to = append(c.otherWitnesses(r), c.hasten(r)...)
 		}
 		c.spread(r, to...)
 	}
@@ -134,10 +135,11 @@ func (c *Core) abstain(r *row, in Probed) {
 }
 
 // lateness is how long a last look at r waits for late answers. Who is still heard is slow to read, not crashed: its answers
-// come later than a probe's timeout, and a node that has missed its refutation learns from them that it is alive.
+// come later than a probe's timeout, and a node that has missed its refutation learns from them that it is alive. Once a look
+// has waited all do: else those that hear it, accused themselves now and then, would make this node look anew each time, and for ever.
 func (c *Core) lateness(r *row) time.Duration {
-	if c.isHeard(r) {
-		return c.cfg.Verdicts.Silence
+	if c.isHeard(r) || r.suspicion.lastWait > 0 {
+		return min(c.cfg.Verdicts.Silence, c.cfg.Verdicts.EngineTimeout)
 	}
 	return 0
 }
@@ -147,8 +149,8 @@ func (c *Core) lookTakes(r *row) time.Duration { return c.cfg.Verdicts.ProbeTime
 
 // lookLast begins a last look at r unless there is one that is under way or recent enough.
 func (c *Core) lookLast(r *row, controls []Target) {
-	s, wait := r.suspicion, c.lateness(r)
-	recent := c.now-s.lastAt <= c.cfg.Verdicts.Patience+c.lookTakes(r)
+	s, v, wait := r.suspicion, c.cfg.Verdicts, c.lateness(r)
+	recent := c.now-s.lastAt <= v.Patience+v.ProbeTimeout+s.lastWait
 	if s.last == notLooked || !recent || s.last == foundSilent && s.lastWait < wait {
 		s.last = notLooked
 		if c.begin(r, true, controls, wait) {

@@ -317,7 +317,7 @@ func checkVerdictBounds(t *rapid.T, c *Core) {
 			t.Fatalf("%s is %v, but held back: %v, judged: %v", r.fact.name, r.fact.state, r.holding, r.judged)
 		}
 	}
-	if len(c.looking) > maxLooks+maxLastLooks {
+	if len(c.looking) > maxLooks+3*maxLastLooks {
 		t.Fatalf("%d looks under way", len(c.looking))
 	}
 }

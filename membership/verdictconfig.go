@@ -35,7 +35,7 @@ type Verdicts struct {
 	// packet that arrived at any node before the accusation. A member sends a probe every ProbeInterval, so a
 	// crashed one has mostly been silent for long when it is accused and nothing is lost; one that pauses was heard
 	// just before. Longer forgives longer pauses. Default 3 s, at most 10 years; never longer than the engine's shortest
-	// suspicion timeout.
+	// suspicion timeout. A last look at a member that is still heard waits that long for late answers, but at most EngineTimeout.
 	Silence time.Duration
 
 	// PatienceMax bounds the patience with a member that came back after a verdict: it is then twice
