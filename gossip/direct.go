@@ -51,7 +51,9 @@ func (n *Node) sendDirectly(message []byte, to []membership.Target) {
 			return // gossip has it as well
 		}
 		for _, t := range to {
-			_, _ = n.tap.carrier.WriteToAddress(buf, memberlist.Address{Addr: t.Addr.String(), Name: t.Name})
+			if _, err := n.tap.carrier.WriteToAddress(buf, memberlist.Address{Addr: t.Addr.String(), Name: t.Name}); err == nil {
+				n.directSent.Add(1)
+			}
 		}
 	}()
 }

@@ -61,6 +61,12 @@ func TestSentDirectly(t *testing.T) {
 					return nil
 				})
 			}
+			eventually(t, func() error {
+				if got := n.Stats().DirectPackets; got < 2 {
+					return fmt.Errorf("%d packets were sent directly, want 2 or more", got)
+				}
+				return nil
+			})
 		})
 	}
 }

@@ -52,6 +52,7 @@ type Node struct {
 	user        *userQueue
 	testimonies *testimonyQueue
 	direct      budget // guarded by mu
+	directSent  atomic.Uint64
 	book        addressBook
 	share       share // of our own messages in what is sent
 	roster      *roster
@@ -408,6 +409,8 @@ type Stats struct {
 	DroppedInputs uint64
 	// UserPackets are packets sent that hold our own messages alone, because the engine had left them no room.
 	UserPackets uint64
+	// DirectPackets are accusations and testimonies that were sent directly to a witness or another member, beside gossip.
+	DirectPackets uint64
 	// IgnoredMembers are names that did not fit into the table.
 	IgnoredMembers uint64
 	// Verdicts counts what came of accusations; all 0 with DetectorMemberlist.
@@ -426,7 +429,7 @@ type Stats struct {
 func (n *Node) Stats() Stats {
 	s := Stats{Tap: n.tap.peeker.Stats(), DroppedInputs: n.inbox.droppedCount(), Events: n.events.last()}
 	s.Heal = HealStats{Attempts: n.healing.attempts.Load(), Reached: n.healing.reached.Load(), Heals: n.healing.heals.Load()}
-	s.UserPackets = n.share.extra.Load()
+	s.UserPackets, s.DirectPackets = n.share.extra.Load(), n.directSent.Load()
 	if n.sockets != nil {
 		s.Transport = n.sockets.Stats()
 	}
