@@ -108,7 +108,12 @@ func tapCases(tb testing.TB) []tapCase {
 // Most packets hold a probe or an ack: those cost no allocation.
 func TestTapAllocatesNothingForProbesAndAcks(t *testing.T) {
 	for _, c := range tapCases(t) {
-		if n := testing.AllocsPerRun(200, c.run); n != 0 {
+		// The least of three: the race detector lets a sync.Pool lose things on purpose, and others allocate meanwhile.
+		n := testing.AllocsPerRun(200, c.run)
+		for range 2 {
+			n = min(n, testing.AllocsPerRun(200, c.run))
+		}
+		if n != 0 {
 			t.Errorf("%s: %v allocations", c.name, n)
 		}
 		if s := c.n.tap.peeker.Stats(); s.Unreadable != 0 || s.Messages[wire.Ping]+s.Messages[wire.Ack] == 0 {
