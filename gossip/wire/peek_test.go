@@ -97,6 +97,8 @@ func TestPeekRefuses(t *testing.T) {
 		{"incarnation out of range", pack(Dead, map[string]int64{"Incarnation": 1 << 32}, oldSpec), "", nil, "number"},
 		{"a name that is a number", pack(Dead, map[string]int{"Node": 1}, oldSpec), "", nil, "string"},
 		{"msgpack has no 0xc1", append([]byte{byte(Dead)}, "\x81\xa1x\xc1"...), "", nil, "not msgpack"},
+		{"an extension of 4 GB in an array that is cut off", append([]byte{byte(Nack)}, "\x81\xa1x\xdc\xff\xff\xc9\xff\xff\xff\xff\xff..."...), "", nil, errOverlong.Error()},
+		{"an extension of 4 GB in a map that is cut off", append([]byte{byte(Nack)}, "\xdf\xff\xff\xff\xff\xa1x\xc9\xff\xff\xff\xff\xff..."...), "", nil, errOverlong.Error()},
 		{"an extension of 4 GB", append([]byte{byte(Nack)}, "\x81\xa1x\xc9\xff\xff\xff\xff\xff..."...), "", nil, errOverlong.Error()},
 		{"an extension of 4 GB, in an array", append([]byte{byte(Ping)}, "\x92\x01\xc9\xff\xff\xff\xff\xff..."...), "", nil, errOverlong.Error()},
 		{"an extension of 4 GB behind something unknown", compound([]byte{200}, append([]byte{byte(Alive)}, "\x81\xa1x\xc9\xff\xff\xff\xff\xff..."...)), "", nil, errOverlong.Error()},
