@@ -2,5 +2,5 @@
 
 package transport
 
-// raceDetector tells that memory is several times what it would be.
+// raceDetector tells that memory and processor time are several times what they would be.
 const raceDetector = true
