@@ -72,7 +72,8 @@ type watchedPing struct {
 	at      time.Time
 }
 
-// maxWatchedPings bounds what is remembered; the core looks at 16 members patiently at a time, and the engine probes them beside that.
+// maxWatchedPings is more than what is under way at once: 16 patient looks of 8 pings, up to 128 last looks of 3 that wait for late answers, and
+// the engine's probes of the same members.
 const maxWatchedPings = 1024
 
 // watch is one look at a member: the pings of it that are sent from its beginning until noMore, whoever sent them, and

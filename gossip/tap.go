@@ -39,7 +39,7 @@ type tap struct {
 }
 
 // maxProbesInFlight is more than the probe loop (one at a time), the pings relayed for others, this node's looks (16 as
-// a witness of up to 9 pings, and last ones) and AskDigests keep waiting at once, unless nearly all are silent.
+// a witness of up to 10 pings, last ones of 3, and of up to 11 when they have controls) and AskDigests keep waiting at once, unless nearly all are silent.
 const maxProbesInFlight = 1024
 
 // hooked is a transport that shows and takes inbound packets without a

@@ -55,8 +55,8 @@ type Verdicts struct {
 	ProbeInterval time.Duration
 
 	// ProbeTimeout is how long the owner waits for the answer to a probe. A verdict needs that this
-	// node's own probe, begun that long before the patience is over, stays unanswered as
-	// well. Default 500 ms, at most 10 years.
+	// node's own probe, begun that long before the patience is over (or as much earlier as it waits for late answers),
+	// stays unanswered as well. Default 500 ms, at most 10 years.
 	ProbeTimeout time.Duration
 
 	// EngineTimeout is the engine's shortest suspicion timeout in a cluster of up to ten; in
