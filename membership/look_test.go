@@ -70,3 +70,41 @@ func verdictWithFlappingHearer(t *testing.T, tick, period, out, phase, bound tim
 	}
 	return bound + 1
 }
+
+// lastLooks are those that a core asks for in ten seconds when the engine holds 40 of 200 members failed that others still hear.
+func lastLooks(t *testing.T, v Verdicts) []Probe {
+	core := newCore(t, Config{Self: "n0", Verdicts: &v})
+	now := joinAll(core, 200, epoch).Add(time.Minute)
+	for i := 1; i <= 40; i++ {
+		name := fmt.Sprint("n", i)
+		core.Step(now, Accused{Subject: name, Incarnation: 1, Accuser: "n100", Source: SourceInbound})
+		core.Step(now, Heard{Subject: name, By: fmt.Sprint("n", 150+i), Incarnation: 1})
+		core.Step(now, EngineFailed{Name: name, Incarnation: 1})
+	}
+	var looks []Probe
+	for end := now.Add(10 * time.Second); now.Before(end); now = now.Add(100 * time.Millisecond) {
+		for _, p := range probesIn(core.Step(now, Tick{})) {
+			if p.Last {
+				looks = append(looks, p)
+			}
+		}
+	}
+	return looks
+}
+
+// A look that waits for late answers does so for verdict.silence, but no longer than the engine's suspicion takes in a small
+// cluster, and no other has to wait for the end of it.
+func TestLooksThatWait(t *testing.T) {
+	for silence, want := range map[time.Duration]time.Duration{2 * time.Second: 2 * time.Second, time.Hour: 4 * time.Second} {
+		subjects := map[string]bool{}
+		for _, l := range lastLooks(t, Verdicts{Silence: silence}) {
+			subjects[l.Subject.Name] = true
+			if l.Wait != want || len(l.Controls) == 0 {
+				t.Errorf("with a silence of %v a last look waits %v and has %d controls, want %v and some", silence, l.Wait, len(l.Controls), want)
+			}
+		}
+		if len(subjects) != 40 {
+			t.Errorf("with a silence of %v %d members are looked at, want 40", silence, len(subjects))
+		}
+	}
+}
