@@ -207,18 +207,7 @@ func (d delegate) NotifyMsg(b []byte) {
 		}
 		return
 	case *wire.Testimony:
-		// The core takes only those about members, by members, and relays what it takes.
-		for _, w := range msg.Witnesses {
-			d.n.inbox.offer(membership.Testified{Subject: msg.Subject, Incarnation: msg.Incarnation, Witness: w,
-				Age: time.Duration(msg.Age) * ageUnit})
-		}
-		for _, h := range msg.Hearers {
-			d.n.inbox.offer(membership.Heard{Subject: msg.Subject, By: h, Incarnation: msg.Incarnation})
-		}
-		if msg.Before > 0 {
-			d.n.inbox.offer(membership.HeardBefore{Subject: msg.Subject, Incarnation: msg.Incarnation,
-				Before: time.Duration(msg.Before-1) * ageUnit})
-		}
+		d.n.offerTestimony(msg)
 		return
 	}
 	d.n.user.refused.Add(1)

@@ -11,7 +11,7 @@ import (
 
 // What the core wants to be known at once goes directly to a few members, beside gossip. It is a handful of packets for
 // a crash; so that the loss of half a cluster does not become a storm, a node sends no more than directBurst at once and directRate a
-// second, and leaves the rest to gossip.
+// second, and as many to ask, and leaves the rest to gossip.
 const (
 	directBurst = 64
 	directRate  = 32
@@ -34,15 +34,18 @@ func (b *budget) take(packets int, now time.Time) bool {
 	return true
 }
 
-// sendDirectly sends one of the engine's messages to each of the members, in a packet of its own. It runs under n.mu, so that it only
-// starts that.
-func (n *Node) sendDirectly(message []byte, to []membership.Target) {
-	if len(to) == 0 || n.begin() != nil {
-		return
+// sendDirectly sends one of the engine's messages to each of the members, in a packet of its own, and says whether the budget allows
+// that. It runs under n.mu, so that it only starts to.
+func (n *Node) sendDirectly(from *budget, message []byte, to []membership.Target) bool {
+	if len(to) == 0 {
+		return true
 	}
-	if !n.direct.take(len(to), time.Now()) {
+	if n.begin() != nil {
+		return false
+	}
+	if !from.take(len(to), time.Now()) {
 		n.ops.Done()
-		return
+		return false
 	}
 	go func() {
 		defer n.ops.Done()
@@ -56,4 +59,5 @@ func (n *Node) sendDirectly(message []byte, to []membership.Target) {
 			}
 		}
 	}()
+	return true
 }

@@ -41,12 +41,13 @@ func TestSentDirectly(t *testing.T) {
 			}
 			n, to := nodes[0], []membership.Target{{Name: "n2", Addr: nodes[1].Self().Addr}}
 			subject := nodes[2].Self()
-			for _, send := range []struct { // at rising incarnations, for the subject refutes
+			for i, send := range []struct { // at rising incarnations, for the subject refutes
 				kind   membership.EntryKind
 				effect membership.Effect
 			}{
 				{membership.EntryTestified, membership.Testify{Subject: "n3", Incarnation: subject.Incarnation + 100, Witnesses: []string{"n1"}, Before: -1, To: to}},
 				{membership.EntryAccused, membership.Summon{Subject: "n3", Incarnation: subject.Incarnation + 200, To: to}},
+				{membership.EntryAccused, membership.Inquire{Subject: "n3", Incarnation: subject.Incarnation + 300, Accuser: "n1", To: to}},
 			} {
 				n.mu.Lock()
 				n.carryOut(send.effect)
@@ -54,7 +55,7 @@ func TestSentDirectly(t *testing.T) {
 				eventually(t, func() error {
 					journal := nodes[1].Journal("n3")
 					if !slices.ContainsFunc(journal, func(e membership.Entry) bool {
-						return e.Kind == send.kind && e.By == "n1" && e.Incarnation >= subject.Incarnation+100
+						return e.Kind == send.kind && e.By == "n1" && e.Incarnation == subject.Incarnation+uint32(100*(i+1))
 					}) {
 						return fmt.Errorf("n2 knows of n3: %v, and nothing %v", journal, send.kind)
 					}
@@ -62,12 +63,42 @@ func TestSentDirectly(t *testing.T) {
 				})
 			}
 			eventually(t, func() error {
-				if got := n.Stats().DirectPackets; got < 2 {
-					return fmt.Errorf("%d packets were sent directly, want 2 or more", got)
+				if got := n.Stats().DirectPackets; got < 3 {
+					return fmt.Errorf("%d packets were sent directly, want 3 or more", got)
 				}
 				return nil
 			})
 		})
+	}
+}
+
+// The core learns whether the members are being asked. What is asked does not use up what is to be known at once, nor the other way round.
+func TestInquiriesHaveABudgetOfTheirOwn(t *testing.T) {
+	n := start(t, quick("n1"))
+	to := make([]membership.Target, directBurst)
+	for i := range to {
+		to[i] = membership.Target{Name: "n2", Addr: n.Self().Addr}
+	}
+	asks := func(inc uint32) bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.drainLocked()
+		n.carryOut(membership.Inquire{Subject: "n3", Incarnation: inc, Accuser: "n2", To: to})
+		return slices.Contains(n.inbox.take(), membership.Input(membership.Inquired{Subject: "n3", Incarnation: inc}))
+	}
+	if !asks(1) {
+		t.Error("nothing was asked")
+	}
+	if asks(2) {
+		t.Error("more is asked than the budget allows")
+	}
+	if to = nil; !asks(3) {
+		t.Error("who has nobody to ask has asked them all")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.direct.spent != 0 || n.inquiries.spent == 0 {
+		t.Errorf("spent %v and %v", n.direct.spent, n.inquiries.spent)
 	}
 }
 

@@ -51,7 +51,8 @@ type Node struct {
 	events      *eventLog
 	user        *userQueue
 	testimonies *testimonyQueue
-	direct      budget // guarded by mu
+	direct      budget // guarded by mu; for what the core wants to be known at once
+	inquiries   budget // guarded by mu; for asking members on behalf of a verdict
 	directSent  atomic.Uint64
 	book        addressBook
 	share       share // of our own messages in what is sent

@@ -109,7 +109,7 @@ func TestPatientLookAtOneThatAnswers(t *testing.T) {
 	}
 }
 
-// A last look that may wait takes an answer that comes long after the engine has given up its ping.
+// A last look that may wait takes an answer that comes long after the engine has given up its ping. Either reports early that there is none yet.
 func TestLastLookWaitsForLateAnswers(t *testing.T) {
 	n := start(t, quick("n1"))
 	subject := membership.Target{Name: "s", Addr: netip.MustParseAddrPort("127.0.0.1:9")}
@@ -117,10 +117,10 @@ func TestLastLookWaitsForLateAnswers(t *testing.T) {
 		membership.Probed
 		ok bool
 	}
-	ended := make(chan result, 1)
+	ended, early := make(chan result, 1), make(chan membership.Probed, 2)
 	look := func(wait time.Duration) {
 		n.tryLook(func() {
-			outcome, ok := n.lookAt(membership.Probe{Subject: subject, Incarnation: 7, Last: true, Wait: wait})
+			outcome, ok := n.lookAt(membership.Probe{Subject: subject, Incarnation: 7, Last: true, Wait: wait}, func(so membership.Probed) { early <- so })
 			ended <- result{outcome, ok}
 		})
 	}
@@ -150,7 +150,12 @@ func TestLastLookWaitsForLateAnswers(t *testing.T) {
 		t.Error("the look is over and its answers are still counted")
 	}
 	look(0)
-	if r := <-ended; !r.ok || r.Answered {
+	if r := <-ended; !r.ok || r.Answered || r.Early {
 		t.Errorf("without waiting: %+v", r)
+	}
+	for range 2 {
+		if so := <-early; !so.Early || so.Answered || so.Subject != "s" || so.Incarnation != 7 || !so.Last {
+			t.Errorf("early: %+v", so)
+		}
 	}
 }

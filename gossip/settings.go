@@ -101,7 +101,7 @@ var settings = []Setting{
 	number("verdict.witnesses", "members that look for themselves after an accusation", 1, 16, func(c *Config) *int { return &c.VerdictWitnesses }),
 	number("verdict.quorum", "witnesses that must have got no answer", 1, 16, func(c *Config) *int { return &c.VerdictQuorum }),
 	number("verdict.controls", "other members that a witness probes to tell whether the fault is its own", 1, 8, func(c *Config) *int { return &c.VerdictControls }),
-	duration("verdict.patience", "least time from the first accusation to a verdict", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatience }),
+	duration("verdict.patience", "time from the first accusation to a verdict, unless nobody had heard of the member for long", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatience }),
 	duration("verdict.silence", "least time since a member was heard by anybody to a verdict", time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.VerdictSilence }),
 	duration("verdict.patience_max", "most patience with members whose verdicts were overturned", 100*time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.VerdictPatienceMax }),
 	duration("verdict.probation", "how long nobody must accuse a member that failed again soon after it had come back, 0 = it is back at once, and one that answers hardly anything stays alive", 0, time.Hour, func(c *Config) *time.Duration { return &c.VerdictProbation }),

@@ -70,10 +70,14 @@ func (n *Node) carryOut(effect membership.Effect) {
 		}
 	case membership.Testify:
 		if message := n.testimonies.queue(e, n.cfg.PacketSize); message != nil {
-			n.sendDirectly(wire.EncodeUsers([][]byte{message}), e.To)
+			n.sendDirectly(&n.direct, wire.EncodeUsers([][]byte{message}), e.To)
 		}
 	case membership.Summon:
-		n.sendDirectly(wire.EncodeSuspect(e.Subject, n.cfg.Name, e.Incarnation), e.To)
+		n.sendDirectly(&n.direct, wire.EncodeSuspect(e.Subject, n.cfg.Name, e.Incarnation), e.To)
+	case membership.Inquire:
+		if n.sendDirectly(&n.inquiries, wire.EncodeSuspect(e.Subject, e.Accuser, e.Incarnation), e.To) {
+			n.inbox.put(membership.Inquired{Subject: e.Subject, Incarnation: e.Incarnation})
+		}
 	case membership.Reconcile:
 		n.reconcile(e.Subject)
 	case membership.GiveUp:
@@ -106,23 +110,26 @@ func (n *Node) reconcile(t membership.Target) {
 	})
 }
 
-// The pings of one look at the subject, spread over probe.timeout: a single one is lost too easily, and what
-// pauses may answer the last. Controls get one.
+// The pings of one look at the subject, spread over half of probe.timeout: a single one is lost too easily. Controls get one.
 const (
 	pingsAsWitness = 2
 	pingsAtLast    = 3
 )
 
+// earlyReport is the part of probe.timeout, in tenths, after which a look reports what it has found so far: the last ping was sent
+// a quarter of it ago.
+const earlyReport = 6
+
 // look probes the subject and the controls at the same time and reports the outcome. The core bounds how many looks are under way.
 func (n *Node) look(p membership.Probe) {
-	if outcome, ok := n.lookAt(p); ok {
+	if outcome, ok := n.lookAt(p, func(early membership.Probed) { n.inbox.put(early) }); ok {
 		n.inbox.put(outcome)
 	}
 }
 
 // lookAt returns the outcome of a look after probe.timeout and p.Wait or, when the subject answers, at once; false when
-// the node is being closed.
-func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
+// the node is being closed. If the subject has not answered early on, it tells so.
+func (n *Node) lookAt(p membership.Probe, tellEarly func(membership.Probed)) (membership.Probed, bool) {
 	pings := pingsAsWitness
 	if p.Last {
 		pings = pingsAtLast
@@ -135,7 +142,7 @@ func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 	}
 	subject := make(chan bool, pings)
 	for i := range pings {
-		n.pingAfter(time.Duration(i)*n.cfg.ProbeTimeout/time.Duration(pings), p.Subject, subject)
+		n.pingAfter(time.Duration(i)*n.cfg.ProbeTimeout/time.Duration(2*pings), p.Subject, subject)
 	}
 	controls := make(chan bool, len(p.Controls))
 	for _, target := range p.Controls {
@@ -144,6 +151,8 @@ func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 	outcome := membership.Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last, ControlsAsked: len(p.Controls)}
 	over := time.NewTimer(n.cfg.ProbeTimeout + p.Wait)
 	defer over.Stop()
+	early := time.NewTimer(n.cfg.ProbeTimeout / 10 * earlyReport)
+	defer early.Stop()
 	for waiting := true; waiting && !outcome.Answered; {
 		select {
 		case outcome.Answered = <-subject:
@@ -153,6 +162,10 @@ func (n *Node) lookAt(p membership.Probe) (membership.Probed, bool) {
 			if answered {
 				outcome.ControlsAnswered++
 			}
+		case <-early.C:
+			so := outcome
+			so.Early = true
+			tellEarly(so)
 		case <-over.C:
 			waiting = false
 		case <-n.ctx.Done():
@@ -234,10 +247,10 @@ func newTestimonyQueue(retransmitMult int, nodes func() int) *testimonyQueue {
 	}}
 }
 
-// queue takes the testimonies, and returns the message with them; nil if there is none.
+// queue takes the testimonies, unless they are for a few members alone, and returns the message with them; nil if there is none.
 func (q *testimonyQueue) queue(t membership.Testify, packetSize int) []byte {
 	message := encodeTestimony(t, packetSize)
-	if message != nil {
+	if message != nil && !t.Quietly {
 		q.QueueBroadcast(&testimonyMessage{subject: t.Subject, bytes: message})
 	}
 	return message
@@ -260,6 +273,11 @@ func encodeTestimony(t membership.Testify, packetSize int) []byte {
 	}
 	message := &wire.Testimony{Subject: t.Subject, Incarnation: t.Incarnation,
 		Age: uint16(min(t.Age/ageUnit, math.MaxUint16)), Witnesses: t.Witnesses[from:], Hearers: t.Hearers[:hearers]}
+	for i, asked := range t.Asked {
+		if asked && i >= from {
+			message.Asked |= 1 << (i - from)
+		}
+	}
 	if t.Before >= 0 {
 		message.Before = uint16(min(t.Before/ageUnit+1, math.MaxUint16))
 	}
@@ -268,6 +286,29 @@ func encodeTestimony(t membership.Testify, packetSize int) []byte {
 		return nil // names in the core are short enough
 	}
 	return buf
+}
+
+// offerTestimony takes a message of testimonies. The core takes only those about members, by members, and relays what it takes. The first
+// testimony may be the first that is heard of the accusation; what was heard of the subject comes right behind it, before a quorum
+// can be complete and passed on without that.
+func (n *Node) offerTestimony(msg *wire.Testimony) {
+	testified := func(i int) {
+		n.inbox.offer(membership.Testified{Subject: msg.Subject, Incarnation: msg.Incarnation, Witness: msg.Witnesses[i],
+			Asked: msg.Asked>>i&1 != 0, Age: time.Duration(msg.Age) * ageUnit})
+	}
+	if len(msg.Witnesses) > 0 {
+		testified(0)
+	}
+	for _, h := range msg.Hearers {
+		n.inbox.offer(membership.Heard{Subject: msg.Subject, By: h, Incarnation: msg.Incarnation})
+	}
+	if msg.Before > 0 {
+		n.inbox.offer(membership.HeardBefore{Subject: msg.Subject, Incarnation: msg.Incarnation,
+			Before: time.Duration(msg.Before-1) * ageUnit})
+	}
+	for i := 1; i < len(msg.Witnesses); i++ {
+		testified(i)
+	}
 }
 
 // maxPacketFrame is what a packet takes at most beside one message of ours: the longest label is 255 bytes.

@@ -81,6 +81,31 @@ func testimonyOf(t *testing.T, subject string, incarnation uint32, witnesses ...
 	return append([]byte{byte(wire.User)}, buf...)
 }
 
+// What was heard of the subject reaches the core before a quorum is complete, which is passed on at once; but after the first testimony,
+// for that may be the first accusation.
+func TestWhatWasHeardComesBeforeTheQuorum(t *testing.T) {
+	n := start(t, quick("n1"))
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.offerTestimony(&wire.Testimony{Subject: "n9", Incarnation: 3, Age: 20, Witnesses: []string{"n2", "n3"}, Hearers: []string{"n4"}, Before: 151, Asked: 2})
+	var got []membership.Input
+	for _, in := range n.inbox.take() {
+		switch in.(type) {
+		case membership.Testified, membership.Heard, membership.HeardBefore:
+			got = append(got, in)
+		}
+	}
+	want := []membership.Input{
+		membership.Testified{Subject: "n9", Incarnation: 3, Witness: "n2", Age: 200 * time.Millisecond},
+		membership.Heard{Subject: "n9", Incarnation: 3, By: "n4"},
+		membership.HeardBefore{Subject: "n9", Incarnation: 3, Before: 1500 * time.Millisecond},
+		membership.Testified{Subject: "n9", Incarnation: 3, Witness: "n3", Asked: true, Age: 200 * time.Millisecond},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
 // A forged quorum makes a member suspect at most: it answers whoever is to hold it failed, and
 // refutes, at however high an incarnation, when it hears of it.
 func TestForgedTestimonies(t *testing.T) {
@@ -194,7 +219,9 @@ func TestTestimonyQueueHasRoomForAQuorum(t *testing.T) {
 	} {
 		q := newTestimonyQueue(4, func() int { return 3 })
 		witnesses := long("w", tt.witnesses)
-		q.queue(membership.Testify{Subject: subject, Incarnation: math.MaxUint32, Witnesses: witnesses,
+		asked := make([]bool, len(witnesses))
+		asked[len(asked)-1] = true
+		q.queue(membership.Testify{Subject: subject, Incarnation: math.MaxUint32, Witnesses: witnesses, Asked: asked,
 			Hearers: long("h", tt.hearers), Age: time.Hour, Before: time.Hour}, tt.packet)
 		sent := q.GetBroadcasts(messageOverhead, tt.packet-2-255-cipherOverhead-compoundHeader)
 		if len(sent) != 1 {
@@ -212,6 +239,9 @@ func TestTestimonyQueueHasRoomForAQuorum(t *testing.T) {
 		if m.Witnesses[len(m.Witnesses)-1] != witnesses[len(witnesses)-1] {
 			t.Errorf("%+v: the newest witness is left out", tt)
 		}
+		if want := uint16(1) << (tt.wantWitnesses - 1); m.Asked != want {
+			t.Errorf("%+v: asked %b, want %b", tt, m.Asked, want)
+		}
 	}
 }
 
@@ -225,6 +255,9 @@ func TestTestimonyQueueKeepsTheNewest(t *testing.T) {
 	q.queue(membership.Testify{Subject: "n1", Incarnation: 1, Witnesses: names[:2]}, 1400)
 	q.queue(membership.Testify{Subject: "n1", Incarnation: 1, Witnesses: names, Age: 1000 * time.Hour}, 1400)
 	q.queue(membership.Testify{Subject: "n2", Incarnation: 1, Witnesses: names[:1]}, 1400)
+	if told := q.queue(membership.Testify{Subject: "n3", Incarnation: 1, Witnesses: names[:1], Quietly: true}, 1400); told == nil {
+		t.Error("what is for a few alone is not encoded")
+	}
 	if n := q.NumQueued(); n != 2 {
 		t.Fatalf("%d messages wait, want one for each subject", n)
 	}

@@ -83,6 +83,8 @@ func (c *Core) Step(now time.Time, in Input) []Effect {
 		c.patientlyProbed(in)
 	case Heard:
 		c.heardFrom(in)
+	case Inquired:
+		c.inquired(in)
 	case HeardBefore:
 		c.heardBefore(in)
 	case Healed:

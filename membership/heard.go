@@ -90,9 +90,10 @@ func (c *Core) heardBefore(in HeardBefore) {
 // a verdict wait longer.
 func (c *Core) lastHeard(r *row, at time.Duration, via Source) {
 	s, v := r.suspicion, c.cfg.Verdicts
-	if at < s.heardOf+heardEnough || at+v.Silence <= s.since+v.Patience {
+	if at < s.heardOf+heardEnough || at+v.longSilence() <= s.since {
 		return
 	}
+	asked := via == SourceRule && c.worthAsking(r)
 	s.heardOf = at
 	where := "at another node"
 	if via == SourceRule {
@@ -100,7 +101,15 @@ func (c *Core) lastHeard(r *row, at time.Duration, via Source) {
 	}
 	c.write(EntryHeard, r.fact, s.inc, "", via, fmt.Sprintf("a packet of it had arrived %s %v before the accusation",
 		where, s.before().Round(10*time.Millisecond)))
-	c.spread(r)
+	var to []Target
+	if asked {
+		to = c.otherWitnesses(r)
+	}
+	told := c.testimony(r, to)
+	told.Quietly = at+v.Silence <= s.since+v.Patience // gossip comes in time for what else it matters to
+	if !told.Quietly || len(to) > 0 {
+		c.effects = append(c.effects, told)
+	}
 	c.rearm(r)
 }
 

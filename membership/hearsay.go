@@ -95,7 +95,7 @@ func (c *Core) addAccuser(r *row, in Accused, note string) bool {
 	accuser := c.name(in.Accuser)
 	if accuser != c.cfg.Self {
 		c.seconded(s)
-	} else if len(s.accusers)+len(s.testimonies) == 0 {
+	} else if c.cfg.Verdicts != nil && len(s.accusers)+len(s.testimonies) == 0 {
 		s.alone = true
 	}
 	s.accusers = append(s.accusers, accuser)
@@ -149,6 +149,7 @@ func (c *Core) heardAlive(r *row, inc uint32, via Source) {
 		f.since = c.now
 		c.put(r, f)
 		reason := fmt.Sprintf("it proved itself alive with incarnation %d", inc)
+		r.refutedAt = c.now
 		c.emit(ChangeRefuted, r.fact, before.state, saidBy(f.name), reason)
 		c.write(EntryRefuted, r.fact, inc, f.name, via, reason)
 	}

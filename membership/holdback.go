@@ -64,7 +64,10 @@ func (c *Core) release(r *row) {
 	if c.now < r.heldUntil {
 		return
 	}
-	witnesses := c.confirmed(r)
+	var witnesses []testimony
+	if c.now >= s.since+c.patience(r) { // the evidence may have begun anew meanwhile
+		witnesses = c.confirmed(r)
+	}
 	enough := witnesses != nil || s.silences >= silencesAlone || !c.panel(r, s.inc).majority
 	tooLong := c.now-r.heldSince >= c.cfg.SuspicionLapse
 	if (!c.isSilent(r) || !enough) && !tooLong {

@@ -113,6 +113,7 @@ type Testified struct {
 	Subject     string
 	Incarnation uint32
 	Witness     string
+	Asked       bool          // the witness asked its share of the members who had heard of the subject
 	Age         time.Duration // how long ago the subject was first accused, as the sender knew
 }
 
@@ -124,6 +125,7 @@ type Probed struct {
 	ControlsAsked    int
 	ControlsAnswered int
 	Last             bool // of the Probe
+	Early            bool // the look goes on, and its outcome follows; the subject has not answered yet
 }
 
 // Heard says that a packet of an accused member arrived: at this node, for the tap has seen it, or at
@@ -137,7 +139,7 @@ type Heard struct {
 }
 
 // HeardBefore says that a packet of an accused member had arrived at some node before the accusation. A verdict
-// waits until nobody has heard of the member for Verdicts.Silence. It is ignored like [Heard].
+// waits until nobody has heard of the member for Verdicts.Silence, and for Verdicts.Patience unless that was one and a half times as long. It is ignored like [Heard].
 type HeardBefore struct {
 	Subject     string
 	Incarnation uint32        // of the accusation
@@ -195,10 +197,12 @@ type Testify struct {
 	Subject     string
 	Incarnation uint32
 	Witnesses   []string      // in order of arrival, at most 16, maybe none; the owner's to keep
+	Asked       []bool        // of each of them, whether it asked its share of the members; the owner's to keep
 	Age         time.Duration // how long ago the subject was first accused
 	Hearers     []string      // where packets of it still arrive, in order of arrival, at most 4; the owner's to keep
 	Before      time.Duration // how long before the accusation a packet of it arrived anywhere; negative = not known
 	To          []Target      // at most 20, mostly none: members to send it to directly as well; the owner's to keep
+	Quietly     bool          // to those alone: it is no news for others
 }
 
 // Summon asks the owner to send this node's accusation of the subject directly to its witnesses, beside the engine's gossip. The owner may

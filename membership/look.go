@@ -58,15 +58,17 @@ func (c *Core) begin(r *row, last bool, controls []Target, wait time.Duration) b
 // consider lets this node look at a suspect if it is a witness and has a reason to.
 func (c *Core) consider(r *row) {
 	s := r.suspicion
-	if s.looks > 0 && (!s.fresh || c.now-s.lookedAt < c.cfg.Verdicts.ProbeInterval) || c.self == nil || s.has(c.cfg.Self) {
+	if s.looks > 0 && (!s.fresh || c.now-s.lookedAt < c.cfg.Verdicts.ProbeInterval) || c.self == nil || s.by(c.cfg.Self) != nil {
 		return
 	}
-	if p := c.panel(r, s.inc); p.available < 2 || lot(p.seed, c.self) > p.last {
+	p := c.panel(r, s.inc)
+	if p.available < 2 || lot(p.seed, c.self) > p.last {
 		return
 	}
 	if c.begin(r, false, c.controls(r, s.inc), 0) {
 		s.looks++
 		s.lookedAt, s.fresh = c.now, false
+		c.inquire(r, p)
 	}
 }
 
@@ -78,8 +80,12 @@ func (c *Core) probed(in Probed) {
 	if i < 0 {
 		return
 	}
-	c.looking = slices.Delete(c.looking, i, i+1)
 	r := c.table.get(in.Subject)
+	if in.Early {
+		c.probedEarly(r, in)
+		return
+	}
+	c.looking = slices.Delete(c.looking, i, i+1)
 	if r == nil || (r.fact.state != Suspect || r.suspicion.inc != in.Incarnation && !(in.Last && r.holding)) && !r.relays(in.Incarnation) {
 		return
 	}
@@ -112,9 +118,26 @@ func (c *Core) probed(in Probed) {
 	c.follow(r)
 }
 
+// probedEarly takes what a look that goes on has found so far. That is enough about a member of which nobody has heard for long.
+func (c *Core) probedEarly(r *row, in Probed) {
+	deaf := in.ControlsAsked > 0 && 2*in.ControlsAnswered <= in.ControlsAsked
+	if r == nil || r.fact.state != Suspect || r.suspicion.inc != in.Incarnation || r.holding || deaf {
+		return
+	}
+	switch s := r.suspicion; {
+	case in.Last && c.longSilent(r):
+		s.last = foundSilent
+	case !in.Last && s.asked && c.unheard(r):
+		c.findSilent(r, in)
+	default:
+		return
+	}
+	c.follow(r)
+}
+
 // findSilent testifies against r, which did not answer.
 func (c *Core) findSilent(r *row, in Probed) {
-	if c.addTestimony(r, in.Incarnation, c.self, fmt.Sprintf("it did not answer this node, though %d of %d controls did",
+	if c.addTestimony(r, in.Incarnation, c.self, r.suspicion.asked, fmt.Sprintf("it did not answer this node, though %d of %d controls did",
 		in.ControlsAnswered, in.ControlsAsked)) {
 		var to []Target
 		if r.fact.state == Suspect && c.awaitsGossip(r) {

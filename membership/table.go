@@ -30,6 +30,7 @@ type row struct {
 	stall     time.Duration // the longest silence from which it came back, as of stallAt; it fades
 	stallAt   time.Duration
 	back      time.Duration // when it last came back after it had failed; 0 = never
+	refutedAt time.Duration // when it last refuted an accusation; 0 = never
 	flaps     int           // how often in a row it has failed soon after it had come back
 	fellAt    time.Duration // when it last failed; 0 = never
 	trial     time.Duration // for how long nobody must accuse it before it counts as back; 0 = not on probation
@@ -54,6 +55,8 @@ type suspicion struct {
 	heard       time.Duration // the first accusation at inc as it was heard here
 	alone       bool          // nobody accuses it but this node
 	hastened    bool          // this node has told others directly of a quorum
+	asking      bool          // this node, a witness, has tried to ask its share of the members
+	asked       bool          // and does
 	testimonies []testimony   // at most maxTestimonies, of different witnesses, in order of arrival
 	heardOf     time.Duration // when a packet of it arrived anywhere before the accusation; neverHeard if nobody says so
 	hearers     []string      // at most maxHearers members where packets of it still arrive, in order of arrival
@@ -82,6 +85,7 @@ const (
 type testimony struct {
 	witness string
 	at      time.Duration // when it arrived
+	asked   bool          // the witness asked its share of the members
 }
 
 // maxAccusers bounds the evidence about one member. The engine asks for 2 or 3

@@ -24,8 +24,9 @@ var epoch = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 //	    [verdicts witnesses=N quorum=N controls=N patience=2s most=1m probe=1s engine=4s]
 //	join|update NAME [inc=N addr=IP:PORT|none tags=(k=v, ...)]
 //	accuse NAME inc=N by=NAME [via=inbound|outbound]
-//	testify NAME inc=N by=NAME [age=D]
-//	probed NAME inc=N [last] [answered] [controls=ANSWERED/ASKED]
+//	testify NAME inc=N by=NAME [age=D] [asked]
+//	inquired NAME inc=N
+//	probed NAME inc=N [last] [early] [answered] [controls=ANSWERED/ASKED]
 //	heard NAME [inc=N by=NAME]
 //	patient NAME answers=ANSWERS/PINGS [controls=ANSWERED/ASKED]
 //	refute|failed|left NAME [inc=N]
@@ -296,9 +297,11 @@ func (a *arguments) input(cmd string, now time.Time) Input {
 		}
 		return Accused{Subject: a.name, Incarnation: a.inc(), Accuser: a.text("by", ""), Source: via}
 	case "testify":
-		return Testified{Subject: a.name, Incarnation: a.inc(), Witness: a.text("by", ""), Age: a.duration("age")}
+		return Testified{Subject: a.name, Incarnation: a.inc(), Witness: a.text("by", ""), Age: a.duration("age"), Asked: a.flag("asked")}
+	case "inquired":
+		return Inquired{Subject: a.name, Incarnation: a.inc()}
 	case "probed":
-		in := Probed{Subject: a.name, Incarnation: a.inc(), Answered: a.flag("answered"), Last: a.flag("last")}
+		in := Probed{Subject: a.name, Incarnation: a.inc(), Answered: a.flag("answered"), Last: a.flag("last"), Early: a.flag("early")}
 		if text := a.text("controls", ""); text != "" {
 			if _, err := fmt.Sscanf(text, "%d/%d", &in.ControlsAnswered, &in.ControlsAsked); err != nil {
 				a.t.Fatal(err)
@@ -373,13 +376,24 @@ func formatEffects(effects []Effect) string {
 				map[bool]string{true: " for the last time"}[e.Last], map[bool]string{true: fmt.Sprintf(", %v of late answers", e.Wait)}[e.Wait > 0])
 			continue
 		case Testify:
-			fmt.Fprintf(&out, "broadcast that %s inc=%d, accused %v ago, did not answer %s%s%s%s\n", e.Subject, e.Incarnation, e.Age, cmp.Or(all(e.Witnesses), "anybody yet"),
+			var asked []string
+			for i, w := range e.Witnesses {
+				if e.Asked[i] {
+					asked = append(asked, w)
+				}
+			}
+			fmt.Fprintf(&out, "%s that %s inc=%d, accused %v ago, did not answer %s%s%s%s%s\n", map[bool]string{false: "broadcast", true: "tell"}[e.Quietly],
+				e.Subject, e.Incarnation, e.Age, cmp.Or(all(e.Witnesses), "anybody yet"),
+				map[bool]string{true: fmt.Sprintf("; %s asked", all(asked))}[len(asked) > 0],
 				map[bool]string{true: fmt.Sprintf("; heard by %s", all(e.Hearers))}[len(e.Hearers) > 0],
 				map[bool]string{true: fmt.Sprintf("; heard of %v before", e.Before)}[e.Before >= 0],
 				map[bool]string{true: fmt.Sprintf("; at once to %s", all(targetNames(e.To)))}[len(e.To) > 0])
 			continue
 		case Summon:
 			fmt.Fprintf(&out, "tell %s at once that %s inc=%d is accused\n", all(targetNames(e.To)), e.Subject, e.Incarnation)
+			continue
+		case Inquire:
+			fmt.Fprintf(&out, "ask about %s inc=%d, accused by %s: %s\n", e.Subject, e.Incarnation, e.Accuser, cmp.Or(all(targetNames(e.To)), "nobody else"))
 			continue
 		case GiveUp:
 			fmt.Fprintf(&out, "give up %s inc=%d\n", e.Subject, e.Incarnation)

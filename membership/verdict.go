@@ -41,7 +41,7 @@ func (c *Core) testified(in Testified) {
 	}
 	if r.fact.local {
 		// Whoever says so, the engine must refute it before it is believed.
-		if in.Incarnation >= r.fact.inc && c.addTestimony(r, in.Incarnation, w, "this node is accused itself") {
+		if in.Incarnation >= r.fact.inc && c.addTestimony(r, in.Incarnation, w, false, "this node is accused itself") {
 			c.effects = append(c.effects, Refute{Incarnation: in.Incarnation, Witness: w.fact.name})
 		}
 		return
@@ -50,9 +50,12 @@ func (c *Core) testified(in Testified) {
 	if !late && !r.fact.state.held() {
 		return
 	}
-	if s := r.suspicion; s != nil && s.inc == in.Incarnation && s.has(w.fact.name) { // as most are
-		c.backdate(r, in)
-		return
+	if s := r.suspicion; s != nil && s.inc == in.Incarnation {
+		if t := s.by(w.fact.name); t != nil { // as most are
+			t.asked = t.asked || in.Asked // a node of an older version leaves that out
+			c.backdate(r, in)
+			return
+		}
 	}
 	outcome := weigh(r.fact.claim(), Claim{in.Incarnation, Suspect})
 	if !late && outcome != agree && outcome != take || !c.spend(w) { // echoes of what was refuted cost the witness nothing
@@ -63,7 +66,7 @@ func (c *Core) testified(in Testified) {
 		c.counts.TestimoniesRefused++
 		return
 	}
-	if !c.addTestimony(r, in.Incarnation, w, "") {
+	if !c.addTestimony(r, in.Incarnation, w, in.Asked, "") {
 		return
 	}
 	if !late {
@@ -81,12 +84,18 @@ func (c *Core) testified(in Testified) {
 // spread broadcasts what is testified about r. Each message has all of it, so that a node that misses
 // some of them lacks nothing. It is sent to the given members directly as well.
 func (c *Core) spread(r *row, to ...Target) {
-	names := make([]string, len(r.suspicion.testimonies))
-	for i, t := range r.suspicion.testimonies {
-		names[i] = t.witness
+	c.effects = append(c.effects, c.testimony(r, to))
+}
+
+// testimony is all that is known here about r, as others are told.
+func (c *Core) testimony(r *row, to []Target) Testify {
+	s := r.suspicion
+	names, asked := make([]string, len(s.testimonies)), make([]bool, len(s.testimonies))
+	for i, t := range s.testimonies {
+		names[i], asked[i] = t.witness, t.asked
 	}
-	c.effects = append(c.effects, Testify{Subject: r.fact.name, Incarnation: r.suspicion.inc, Witnesses: names,
-		Age: c.now - r.suspicion.since, Hearers: slices.Clone(r.suspicion.hearers), Before: r.suspicion.before(), To: to})
+	return Testify{Subject: r.fact.name, Incarnation: s.inc, Witnesses: names, Asked: asked,
+		Age: c.now - s.since, Hearers: slices.Clone(s.hearers), Before: s.before(), To: to}
 }
 
 // backdate counts the patience with r from the accusation itself and not from when the news came
@@ -120,18 +129,23 @@ func (c *Core) spend(w *row) bool {
 	return true
 }
 
-// has says whether the witness has testified.
-func (s *suspicion) has(witness string) bool {
-	return slices.ContainsFunc(s.testimonies, func(t testimony) bool { return t.witness == witness })
+// by returns the witness's testimony; nil if there is none.
+func (s *suspicion) by(witness string) *testimony {
+	for i := range s.testimonies {
+		if s.testimonies[i].witness == witness {
+			return &s.testimonies[i]
+		}
+	}
+	return nil
 }
 
 // addTestimony adds to the evidence against r and says whether that was new.
-func (c *Core) addTestimony(r *row, inc uint32, w *row, note string) bool {
+func (c *Core) addTestimony(r *row, inc uint32, w *row, asked bool, note string) bool {
 	s := c.evidence(r, inc)
-	if inc < s.inc || len(s.testimonies) >= maxTestimonies || s.has(w.fact.name) {
+	if inc < s.inc || len(s.testimonies) >= maxTestimonies || s.by(w.fact.name) != nil {
 		return false
 	}
-	s.testimonies = append(s.testimonies, testimony{w.fact.name, c.now})
+	s.testimonies = append(s.testimonies, testimony{w.fact.name, c.now, asked})
 	via := SourceInbound
 	if w == c.self {
 		via = SourceRule
@@ -214,7 +228,10 @@ func (c *Core) confirmed(r *row) []testimony {
 // patience is how long after the first accusation a verdict about r must wait.
 func (c *Core) patience(r *row) time.Duration {
 	v := c.cfg.Verdicts
-	p := max(v.Patience, c.untilSilent(r), c.allowance(r))
+	p := max(c.untilSilent(r), c.allowance(r))
+	if !c.longSilent(r) {
+		p = max(p, v.Patience)
+	}
 	if c.isHeard(r) {
 		p = max(p, v.engineTimeout(c.heldCount()))
 	}
@@ -251,6 +268,9 @@ func (c *Core) convict(r *row, witnesses []testimony) {
 		all(names), (last - r.suspicion.since).Round(time.Millisecond))
 	if accusers := r.suspicion.accusers; len(accusers) > 0 {
 		reason = fmt.Sprintf("accused by %s, %s", list(accusers), reason)
+	}
+	if c.longSilent(r) {
+		reason += fmt.Sprintf("; they asked the members, and none had heard of it for %v", c.cfg.Verdicts.longSilence())
 	}
 	before, f, evidence := r.fact.state, *r.fact, r.suspicion
 	f.state, f.since = Failed, c.now

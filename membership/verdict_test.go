@@ -40,6 +40,9 @@ type judge struct {
 	testified map[judgeKey]map[string]bool
 	accusedAt map[judgeKey]time.Time
 	silentAt  map[judgeKey]time.Time // the end of the last look that found it silent
+	asking    map[judgeKey]bool      // n0 asks its share of the members
+	asked     map[judgeKey]map[string]bool
+	heardOf   map[judgeKey]bool // somebody has heard of it lately
 }
 
 type judgeKey struct {
@@ -48,27 +51,38 @@ type judgeKey struct {
 }
 
 func newJudge(cfg Verdicts) *judge {
-	return &judge{cfg, map[judgeKey]map[string]bool{}, map[judgeKey]time.Time{}, map[judgeKey]time.Time{}}
+	return &judge{cfg, map[judgeKey]map[string]bool{}, map[judgeKey]time.Time{}, map[judgeKey]time.Time{},
+		map[judgeKey]bool{}, map[judgeKey]map[string]bool{}, map[judgeKey]bool{}}
 }
 
-func (j *judge) saw(now time.Time, in Input) {
+func (j *judge) saw(now time.Time, in Input, before []Member) {
 	accused := func(k judgeKey) {
 		if _, known := j.accusedAt[k]; !known {
 			j.accusedAt[k] = now
 		}
 	}
-	testified := func(k judgeKey, witness string) {
+	testified := func(k judgeKey, witness string, asked bool) {
 		accused(k)
 		if j.testified[k] == nil {
-			j.testified[k] = map[string]bool{}
+			j.testified[k], j.asked[k] = map[string]bool{}, map[string]bool{}
 		}
 		j.testified[k][witness] = true
+		j.asked[k][witness] = j.asked[k][witness] || asked
 	}
 	switch in := in.(type) {
 	case Accused:
 		accused(judgeKey{in.Subject, in.Incarnation})
 	case Testified:
-		testified(judgeKey{in.Subject, in.Incarnation}, in.Witness)
+		testified(judgeKey{in.Subject, in.Incarnation}, in.Witness, in.Asked)
+	case Inquired:
+		j.asking[judgeKey{in.Subject, in.Incarnation}] = true
+	case HeardBefore:
+		suspect := slices.ContainsFunc(before, func(m Member) bool {
+			return m.Name == in.Subject && m.State == Suspect && m.Incarnation == in.Incarnation
+		})
+		if suspect && in.Before >= 0 && in.Before < j.cfg.Silence+j.cfg.Silence/2 {
+			j.heardOf[judgeKey{in.Subject, in.Incarnation}] = true
+		}
 	case Probed:
 		k := judgeKey{in.Subject, in.Incarnation}
 		controls := 2*in.ControlsAnswered > in.ControlsAsked
@@ -78,7 +92,7 @@ func (j *judge) saw(now time.Time, in Input) {
 		case in.Last && (controls || in.ControlsAsked == 0):
 			j.silentAt[k] = now
 		case !in.Last && controls:
-			testified(k, "n0")
+			testified(k, "n0", j.asking[k])
 		}
 	}
 }
@@ -119,10 +133,15 @@ func (j *judge) allowed(k judgeKey, now time.Time, before []Member, stable map[s
 		return cmp.Compare(naiveLot(k.subject, k.inc, a), naiveLot(k.subject, k.inc, b))
 	})
 	plausible := candidates[:min(len(candidates), 2*j.cfg.Witnesses)]
-	counting := 0
+	counting, asked := 0, 0
 	for _, name := range plausible {
 		if j.testified[k][name] {
 			counting++
+		}
+	}
+	for _, name := range candidates {
+		if j.asked[k][name] {
+			asked++
 		}
 	}
 	quorum := min(j.cfg.Quorum, min(j.cfg.Witnesses, len(candidates))/2+1)
@@ -133,8 +152,10 @@ func (j *judge) allowed(k judgeKey, now time.Time, before []Member, stable map[s
 		return fmt.Sprintf("%d testimonies count, it takes %d", counting, quorum)
 	case 2*stableAlive <= len(stable) || 2*len(candidates) <= held:
 		return "this node is in no majority"
-	case now.Sub(j.accusedAt[k]) < j.cfg.Patience/2:
-		return "the patience is not over"
+	case now.Sub(j.accusedAt[k]) < j.cfg.Patience/2 && asked < quorum:
+		return fmt.Sprintf("the patience is not over, and %d have asked the members", asked)
+	case now.Sub(j.accusedAt[k]) < j.cfg.Patience/2 && j.heardOf[k]:
+		return "the patience is not over, and it was heard of just before"
 	case j.silentAt[k].IsZero() || now.Sub(j.silentAt[k]) > j.cfg.Patience+2*j.cfg.ProbeTimeout+recheckEvery:
 		return "this node has not looked"
 	}
@@ -170,31 +191,38 @@ func stableNames(core *Core) map[string]bool {
 }
 
 // drawVerdictInput draws what a core with verdicts sees most, about n0 to n8 of which n0 is the node itself, and the outcomes
-// of what it asked for.
-func drawVerdictInput(t *rapid.T, asked *[]Probe) Input {
+// of what it asked for; a focused one is mostly testimony against n2.
+func drawVerdictInput(t *rapid.T, asked *[]Probe, focused bool) Input {
 	if len(*asked) > 0 && rapid.Bool().Draw(t, "a look ends") {
 		i := rapid.IntRange(0, len(*asked)-1).Draw(t, "look")
 		p := (*asked)[i]
-		*asked = slices.Delete(*asked, i, i+1)
-		return Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last,
-			Answered:      rapid.IntRange(0, 9).Draw(t, "answered") == 0,
+		early := rapid.Bool().Draw(t, "early")
+		if !early {
+			*asked = slices.Delete(*asked, i, i+1)
+		}
+		return Probed{Subject: p.Subject.Name, Incarnation: p.Incarnation, Last: p.Last, Early: early,
+			Answered:      !early && rapid.IntRange(0, 9).Draw(t, "answered") == 0,
 			ControlsAsked: len(p.Controls), ControlsAnswered: rapid.IntRange(0, len(p.Controls)).Draw(t, "controls")}
 	}
 	name := fmt.Sprint("n", rapid.SampledFrom([]int{0, 1, 2, 2, 2, 2, 2, 2, 3}).Draw(t, "subject"))
 	by := fmt.Sprint("n", rapid.IntRange(0, 9).Draw(t, "by"))
 	inc := rapid.SampledFrom([]uint32{1, 1, 1, 1, 2, 3}).Draw(t, "incarnation")
-	switch rapid.IntRange(0, 15).Draw(t, "kind") {
+	kind := rapid.IntRange(0, 16).Draw(t, "kind")
+	if focused && rapid.IntRange(0, 3).Draw(t, "focus") > 0 {
+		name, inc, kind = "n2", 1, 2
+	}
+	switch kind {
 	case 0, 1:
 		return Accused{Subject: name, Incarnation: inc, Accuser: by, Source: SourceInbound}
 	case 2, 3, 4, 5, 6, 7, 8, 9:
-		return Testified{Subject: name, Incarnation: inc, Witness: by,
+		return Testified{Subject: name, Incarnation: inc, Witness: by, Asked: rapid.IntRange(0, 3).Draw(t, "asked") > 0,
 			Age: time.Duration(rapid.IntRange(-1, 20).Draw(t, "age")) * 200 * time.Millisecond}
 	case 10:
 		return Probed{Subject: name, Incarnation: inc, Answered: rapid.IntRange(0, 5).Draw(t, "answered") == 0,
 			Last: rapid.Bool().Draw(t, "last"), ControlsAsked: 2, ControlsAnswered: rapid.IntRange(0, 2).Draw(t, "controls")}
 	case 11:
 		if rapid.Bool().Draw(t, "heard") {
-			ago := time.Duration(rapid.IntRange(0, 30).Draw(t, "ago")) * 100 * time.Millisecond
+			ago := time.Duration(rapid.IntRange(0, 60).Draw(t, "ago")) * 100 * time.Millisecond
 			if rapid.Bool().Draw(t, "before") {
 				return HeardBefore{Subject: name, Incarnation: inc, Before: ago}
 			}
@@ -208,6 +236,8 @@ func drawVerdictInput(t *rapid.T, asked *[]Probe) Input {
 	case 14:
 		return PatientlyProbed{Subject: name, Pings: 8, Answers: rapid.IntRange(0, 8).Draw(t, "answers"), ControlsAsked: 2,
 			ControlsAnswered: rapid.IntRange(0, 2).Draw(t, "controls")}
+	case 15:
+		return Inquired{Subject: name, Incarnation: inc}
 	}
 	return Tick{}
 }
@@ -260,7 +290,7 @@ func TestPatientLooksAreBounded(t *testing.T) {
 // TestVerdictsAgainstJudge: there is no verdict without its quorum, patience, majority and last look, and
 // subscribers are told a consistent story.
 func TestVerdictsAgainstJudge(t *testing.T) {
-	var verdicts, judged int
+	var verdicts, judged, quick int
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := verdictConfig()
 		core := newCore(t, cfg)
@@ -277,7 +307,7 @@ func TestVerdictsAgainstJudge(t *testing.T) {
 			effects := core.Step(now, in)
 			asked = append(asked, probesIn(effects)...)
 			if expected {
-				naive.saw(now, in)
+				naive.saw(now, in, before)
 			}
 			v := core.View(now)
 			checkChanges(t, known, effects, v, now)
@@ -293,19 +323,28 @@ func TestVerdictsAgainstJudge(t *testing.T) {
 				return
 			}
 			judged++
-			if why := naive.allowed(judgeKey{last.Subject, last.Incarnation}, now, before, stable); why != "" {
+			k := judgeKey{last.Subject, last.Incarnation}
+			if now.Sub(naive.accusedAt[k]) < naive.cfg.Patience/2 {
+				quick++
+			}
+			if why := naive.allowed(k, now, before, stable); why != "" {
 				t.Fatalf("after %T%+v there is a verdict about %s inc=%d: %s", in, in, last.Subject, last.Incarnation, why)
 			}
 		}
+		slowly, focused := rapid.IntRange(0, 6).Draw(t, "slowly"), rapid.Bool().Draw(t, "focused")
+		if focused {
+			slowly = min(slowly, 1)
+		}
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			now = now.Add(time.Duration(rapid.IntRange(0, 6).Draw(t, "tenths")) * 100 * time.Millisecond)
+			now = now.Add(time.Duration(rapid.IntRange(0, slowly).Draw(t, "tenths")) * 100 * time.Millisecond)
 			step(Tick{})
-			step(drawVerdictInput(t, &asked))
+			step(drawVerdictInput(t, &asked, focused))
 		}
 	})
 	if judged == 0 {
 		t.Errorf("of %d verdicts none was judged: the inputs test nothing", verdicts)
 	}
+	t.Logf("of %d verdicts %d were judged, %d of which came at once", verdicts, judged, quick)
 }
 
 func checkVerdictBounds(t *rapid.T, c *Core) {
@@ -331,7 +370,7 @@ func TestNothingIsHeldForEver(t *testing.T) {
 		var asked []Probe
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 6).Draw(t, "tenths")) * 100 * time.Millisecond)
-			asked = append(asked, probesIn(core.Step(now, drawVerdictInput(t, &asked)))...)
+			asked = append(asked, probesIn(core.Step(now, drawVerdictInput(t, &asked, false)))...)
 		}
 		v := core.cfg.Verdicts
 		end := now.Add(2*core.cfg.SuspicionLapse + v.PatienceMax + v.Probation<<maxDoublings)

@@ -26,8 +26,8 @@ type Verdicts struct {
 	// slow witness more surely, at two packets each. Default 3, 1 to 8.
 	Controls int
 
-	// Patience is how long after the first accusation a verdict waits at least: the time in which
-	// a slow member may refute. Shorter finds crashes sooner and declares pauses
+	// Patience is how long after the first accusation a verdict waits: the time in which
+	// a slow member may refute; it waits less only when the members were asked and none had heard of the accused for one and a half Silence. Shorter finds crashes sooner and declares pauses
 	// failed. Default 1.2 s, at most 10 years.
 	Patience time.Duration
 

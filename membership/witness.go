@@ -43,6 +43,9 @@ type panel struct {
 	majority  bool // most of the last stable view, and of those held, are not accused
 }
 
+// quorumOf is how many testimonies it takes when so many members, one or more, may be witnesses.
+func (v *Verdicts) quorumOf(available int) int { return min(v.Quorum, min(v.Witnesses, available)/2+1) }
+
 // panel draws the lots of all members. It costs O(n).
 func (c *Core) panel(r *row, inc uint32) panel {
 	k := c.cfg.Verdicts.Witnesses
@@ -71,7 +74,7 @@ func (c *Core) panel(r *row, inc uint32) panel {
 	}
 	k = min(k, n)
 	p.last, p.plausible = lowest[k-1], lowest[n-1]
-	p.quorum = min(c.cfg.Verdicts.Quorum, k/2+1)
+	p.quorum = c.cfg.Verdicts.quorumOf(p.available)
 	held := c.table.counts[Alive] + c.table.counts[Suspect]
 	// The subject, alive or not, is one of those that must be outnumbered.
 	p.majority = 2*stable > c.table.stable && 2*p.available > held

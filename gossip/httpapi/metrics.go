@@ -122,7 +122,7 @@ var (
 	descPeerBytes   = describe("transport_peer_bytes_total", "Bytes of payload by class of peer, protocol and direction.", "peer", "protocol", "direction")
 	descOpen        = describe("transport_streams_open", "TCP streams of others that are open here now.")
 	descDrops       = describe("transport_drops_total", "Packets and streams that were not delivered, by reason.", "reason")
-	descDirect      = describe("direct_packets_total", "Accusations and testimonies that were sent directly to a witness or another member, beside gossip.")
+	descDirect      = describe("direct_packets_total", "Accusations, questions about the accused and testimonies that were sent directly to a witness or another member, beside gossip.")
 	descUserAlone   = describe("user_packets_total", "Packets sent that hold this program's own messages alone, because the engine had left them no room.")
 	descTapPackets  = describe("tap_packets_total", "Packets whose messages were peeked at, by outcome.", "outcome")
 	descTapKinds    = describe("tap_messages_total", "Messages of interest seen in passing packets, by kind.", "kind")

@@ -75,6 +75,7 @@ func genMessage() *rapid.Generator[Message] {
 			Hearers: rapid.SliceOfN(rapid.Map(genName(0), func(name string) string { return "h" + name }),
 				0, MaxWitnesses).Draw(t, "hearers"),
 			Before: rapid.Uint16().Draw(t, "before"),
+			Asked:  rapid.Uint16().Draw(t, "asked"),
 		}
 	})
 	return rapid.OneOf(forcedOut, stateSync, testimony)
@@ -114,9 +115,10 @@ func TestMessageBytes(t *testing.T) {
 			State: StateLeft, AgeMillis: 1000, Meta: []byte{1, 2}, ForcedOut: true}}},
 			"\xb7\x01\x02\x81\xa1n\x01" +
 				"\x88\xa1a\xa4\x0a\x00\x00\x01\xa1f\xc3\xa1i\x01\xa1m\xa2\x01\x02\xa1n\xa2n1\xa1o\xcd\x1f\x0a\xa1s\x04\xa1t\xcd\x03\xe8"},
-		{&Testimony{Subject: "n1", Incarnation: 7, Age: 50, Witnesses: []string{"n2", "n3"}}, "\xb7\x01\x03\x96\xa2n1\x07\x32\x92\xa2n2\xa2n3\xc0\x00"},
-		{&Testimony{Subject: "n1", Witnesses: []string{"n2"}, Hearers: []string{"n3"}}, "\xb7\x01\x03\x96\xa2n1\x00\x00\x91\xa2n2\x91\xa2n3\x00"},
-		{&Testimony{Subject: "n1", Before: 31}, "\xb7\x01\x03\x96\xa2n1\x00\x00\xc0\xc0\x1f"},
+		{&Testimony{Subject: "n1", Incarnation: 7, Age: 50, Witnesses: []string{"n2", "n3"}}, "\xb7\x01\x03\x97\xa2n1\x07\x32\x92\xa2n2\xa2n3\xc0\x00\x00"},
+		{&Testimony{Subject: "n1", Witnesses: []string{"n2"}, Hearers: []string{"n3"}}, "\xb7\x01\x03\x97\xa2n1\x00\x00\x91\xa2n2\x91\xa2n3\x00\x00"},
+		{&Testimony{Subject: "n1", Before: 31}, "\xb7\x01\x03\x97\xa2n1\x00\x00\xc0\xc0\x1f\x00"},
+		{&Testimony{Subject: "n1", Witnesses: []string{"n2", "n3"}, Asked: 2}, "\xb7\x01\x03\x97\xa2n1\x00\x00\x92\xa2n2\xa2n3\xc0\x00\x02"},
 	}
 	for _, tt := range tests {
 		got, err := Encode(tt.m)
@@ -270,7 +272,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 // So is one that a later release adds to a testimony.
 func TestDecodeSkipsMoreOfATestimony(t *testing.T) {
-	got, err := Decode([]byte("\xb7\x01\x03\x98\xa2n1\x07\x32\x91\xa2n2\xc0\x00\x92\x01\x02\xa1x"))
+	got, err := Decode([]byte("\xb7\x01\x03\x99\xa2n1\x07\x32\x91\xa2n2\xc0\x00\x00\x92\x01\x02\xa1x"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ type Testimony struct {
 	Witnesses   []string // at most MaxWitnesses, of 1 to MaxName bytes each, none of them the subject; none only when Before is known
 	Hearers     []string // where packets of the subject still arrive; at most MaxWitnesses names of 1 to MaxName bytes; older versions neither send nor read it
 	Before      uint16   // how long before the accusation a packet of the subject arrived anywhere, in hundredths of a second and one more; 0 = not known
+	Asked       uint16   // a bit for each witness, the lowest for the first: it asked other members who had heard of the subject; older versions neither send nor read it
 }
 
 // testimonyBody is a Testimony as it is encoded, in this order.
@@ -33,19 +34,20 @@ type testimonyBody struct {
 	Witnesses   []string
 	Hearers     []string
 	Before      uint16
+	Asked       uint16
 }
 
 func (*Testimony) kind() byte { return typeTestimony }
 func (*Testimony) limit() int { return MaxBroadcast }
 
 func (t *Testimony) encode(enc *codec.Encoder) error {
-	return enc.Encode(&testimonyBody{Subject: t.Subject, Incarnation: t.Incarnation, Age: t.Age, Witnesses: t.Witnesses, Hearers: t.Hearers, Before: t.Before})
+	return enc.Encode(&testimonyBody{Subject: t.Subject, Incarnation: t.Incarnation, Age: t.Age, Witnesses: t.Witnesses, Hearers: t.Hearers, Before: t.Before, Asked: t.Asked})
 }
 
 func (t *Testimony) decode(dec *codec.Decoder) error {
 	var body testimonyBody
 	err := dec.Decode(&body)
-	*t = Testimony{Subject: body.Subject, Incarnation: body.Incarnation, Age: body.Age, Witnesses: body.Witnesses, Hearers: body.Hearers, Before: body.Before}
+	*t = Testimony{Subject: body.Subject, Incarnation: body.Incarnation, Age: body.Age, Witnesses: body.Witnesses, Hearers: body.Hearers, Before: body.Before, Asked: body.Asked}
 	return err
 }
 
