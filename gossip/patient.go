@@ -10,8 +10,14 @@ import (
 	"heartbeat/membership"
 )
 
-// patientPings are the pings of one patient look, half a probe interval apart.
-const patientPings = 8
+// patientPings are the pings of one patient look, half a probe interval apart. The first of them must be enough to tell one that is late:
+// the others wait until their answers would have come. All members look at one that is late, and what they send waits in its buffer.
+const (
+	patientPings = 8
+	firstPings   = 3
+	// lateAnswers tell that a member is late; another member may have relayed a single one.
+	lateAnswers = 2
+)
 
 // The members notice at about the same moment that one of them is accused by many. So that they do not all look at it
 // together, each waits for a random time, as long as makes them lookApart apart on average.
@@ -21,7 +27,7 @@ const (
 )
 
 // lookPatiently pings the subject many times and reports how many of the pings, and of the engine's own meanwhile, were
-// answered, which it knows verdict.silence after the last one or, when enough of them were, at once. The engine waits for no
+// answered, which it knows verdict.silence after the last one or, when enough of them were or most of them late, at once. The engine waits for no
 // answer as long as that: the tap counts them. Controls get one ping each, half a probe interval apart.
 func (n *Node) lookPatiently(p membership.PatientProbe) {
 	if !n.sleep(n.jitter(min(time.Duration(n.roster.heldCount())*lookApart, maxLookDelay))) {
@@ -34,14 +40,19 @@ func (n *Node) lookPatiently(p membership.PatientProbe) {
 	for i, target := range p.Controls {
 		n.pingAfter(time.Duration(i)*n.cfg.ProbeInterval/2, target, controls)
 	}
-	for range patientPings {
+	patience := max(n.cfg.VerdictSilence, n.cfg.ProbeTimeout)
+	for i := range patientPings {
 		n.pingAfter(0, p.Subject, done)
-		if !n.waitFor(w.enough, n.cfg.ProbeInterval/2) {
+		pause := n.cfg.ProbeInterval / 2
+		if i+1 == firstPings {
+			pause = max(pause, patience)
+		}
+		if !n.waitFor(w.enough, pause) {
 			break
 		}
 	}
 	n.tap.answers.noMore(w)
-	n.waitFor(w.enough, max(n.cfg.VerdictSilence, n.cfg.ProbeTimeout))
+	n.waitFor(w.enough, patience)
 	outcome := membership.PatientlyProbed{Subject: p.Subject.Name, ControlsAsked: len(p.Controls)}
 	outcome.Pings, outcome.Answers, outcome.Late = n.tap.answers.counts(w)
 	for range p.Controls {
@@ -82,9 +93,10 @@ type watch struct {
 	name   string
 	least  int
 	inTime time.Duration // after which an answer is late
-	enough chan struct{} // closed when all reaches least
+	enough chan struct{} // closed when all reaches least, or late answers tell that the member is late
 
 	over, forgotten bool // guarded by answers.mu; noMore, forget was called
+	told            bool // guarded by answers.mu; enough is closed
 	sent            int  // guarded by answers.mu
 	all             int  // guarded by answers.mu; answers
 	late            int  // guarded by answers.mu; of all
@@ -164,11 +176,13 @@ func (a *answers) acked(seqNo uint32) {
 	}
 	delete(a.pings, seqNo)
 	for _, w := range p.watches {
-		if w.all++; w.all == w.least {
-			close(w.enough)
-		}
+		w.all++
 		if time.Since(p.at) > w.inTime {
 			w.late++
+		}
+		if !w.told && (w.all >= w.least || w.late >= lateAnswers && 2*w.late > w.all) {
+			w.told = true
+			close(w.enough)
 		}
 	}
 }

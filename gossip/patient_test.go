@@ -61,6 +61,36 @@ func TestAnswersAreCounted(t *testing.T) {
 		if len(a.watches) != 1 || len(a.pings) != 0 || a.active.Load() != 1 {
 			t.Errorf("%v %v %d", a.watches, a.pings, a.active.Load())
 		}
+
+		// Late answers say enough when there are two and most are late.
+		fourth := a.watch("n5", 9, time.Second)
+		told := func() bool {
+			select {
+			case <-fourth.enough:
+				return true
+			default:
+				return false
+			}
+		}
+		for seqNo := range uint32(5) {
+			a.sent(100+seqNo, "n5")
+		}
+		a.acked(100)
+		a.acked(101)
+		time.Sleep(time.Second + 1)
+		a.acked(102)
+		a.acked(103)
+		if told() {
+			t.Error("two of four answers were late, and that is enough")
+		}
+		a.acked(104)
+		if !told() {
+			t.Error("three of five answers were late, and that is not enough")
+		}
+		a.sent(105, "n5")
+		a.acked(105)
+		a.forget(fourth)
+
 		a.watch("n2", 1, time.Second)
 		for seqNo := range uint32(2 * maxWatchedPings) {
 			a.sent(seqNo, "n2")
@@ -158,4 +188,41 @@ func TestLastLookWaitsForLateAnswers(t *testing.T) {
 			t.Errorf("early: %+v", so)
 		}
 	}
+}
+
+// A member that is late gets only the first pings: all look at it, and the rest would be lost in its buffer.
+func TestPatientLookAtOneThatIsLate(t *testing.T) {
+	c := quick("n1")
+	c.VerdictSilence = time.Hour
+	n := start(t, c)
+	subject := membership.Target{Name: "s", Addr: netip.MustParseAddrPort("127.0.0.1:9")}
+	n.tryLook(func() { n.lookPatiently(membership.PatientProbe{Subject: subject}) })
+	sent := func(longAgo time.Duration) (seqNos []uint32) {
+		n.tap.answers.mu.Lock()
+		defer n.tap.answers.mu.Unlock()
+		for seqNo, p := range n.tap.answers.pings {
+			if time.Since(p.at) > longAgo {
+				seqNos = append(seqNos, seqNo)
+			}
+		}
+		return seqNos
+	}
+	eventually(t, func() error { // long enough for all others, if they were sent as the first ones are
+		if got := sent(2*n.cfg.ProbeTimeout + patientPings*n.cfg.ProbeInterval); len(got) < firstPings {
+			return fmt.Errorf("%d pings are old", len(got))
+		}
+		return nil
+	})
+	seqNos := sent(0)
+	if len(seqNos) != firstPings {
+		t.Errorf("%d pings before an answer may have come, want %d", len(seqNos), firstPings)
+	}
+	arrive(t, n, wire.EncodeAck(seqNos[0]))
+	arrive(t, n, wire.EncodeAck(seqNos[1]))
+	eventually(t, func() error {
+		if n.tap.answers.active.Load() != 0 {
+			return errors.New("two answers were late, and the look goes on")
+		}
+		return nil
+	})
 }

@@ -33,8 +33,8 @@ const (
 	maxPatient   = 16
 	patientTakes = 3 * time.Minute
 	// A member that answers no more than one in tooFewAnswers pings is held failed; one that answers more than one in
-	// manyAnswers is well, or late, and one most of whose answers come late is late, but for a single one, which another member may have
-	// relayed; the rest is chance, and soon looked at again.
+	// manyAnswers is well, or late, and one most of whose answers come late is late. A single answer that is late may have been relayed by another
+	// member, and may be all that a late reader's buffer has left over: like the rest it is chance, and soon looked at again.
 	tooFewAnswers = 4
 	manyAnswers   = 2
 	// fewestPings are those from whose silence something follows: eight are sent to one that does not answer, but the owner may not have counted all.
@@ -152,11 +152,11 @@ func (c *Core) patientlyProbed(in PatientlyProbed) {
 	if 2*in.ControlsAnswered <= in.ControlsAsked {
 		return // this node itself is late, or cut off
 	}
-	switch late := in.Late > 1 && 2*in.Late > in.Answers; {
-	case late || in.Answers*manyAnswers > in.Pings:
+	switch late := 2*in.Late > in.Answers; {
+	case late && in.Late > 1, in.Answers*manyAnswers > in.Pings:
 		r.patiences = min(r.patiences+1, maxPatientDoublings)
 		return
-	case in.Answers*tooFewAnswers > in.Pings, in.Pings < fewestPings:
+	case late, in.Answers*tooFewAnswers > in.Pings, in.Pings < fewestPings:
 		return
 	}
 	blamers := c.blamers(r)
