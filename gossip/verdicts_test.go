@@ -71,6 +71,24 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// Of a member that nobody had heard of for long when it was accused, the witnesses ask the others, and no patience is waited for.
+func TestVerdictWithoutPatience(t *testing.T) {
+	nodes := cluster(t, 12, func(c *Config) { // most of which are witnesses, and some are asked
+		judging(c)
+		c.VerdictPatience = time.Hour
+		c.VerdictSilence = time.Millisecond // a probe interval before the accusation is long
+	})
+	if err := nodes[11].Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range nodes[:11] {
+		eventually(t, func() error { return wantCounts(n, 11, 1, 0) })
+		if c, ok := lastChange(n, membership.ChangeFailed, "n12"); !ok || !strings.Contains(c.Reason, "the members were asked") {
+			t.Errorf("%s: n12 failed by %v: %s", n.cfg.Name, c.By, c.Reason)
+		}
+	}
+}
+
 // testimonyOf is what everybody who can send a packet may say.
 func testimonyOf(t *testing.T, subject string, incarnation uint32, witnesses ...string) []byte {
 	t.Helper()

@@ -270,7 +270,7 @@ func (c *Core) convict(r *row, witnesses []testimony) {
 		reason = fmt.Sprintf("accused by %s, %s", list(accusers), reason)
 	}
 	if c.longSilent(r) {
-		reason += fmt.Sprintf("; they asked the members, and none had heard of it for %v", c.cfg.Verdicts.longSilence())
+		reason += fmt.Sprintf("; the members were asked, and none had heard of it for %v", c.cfg.Verdicts.longSilence())
 	}
 	before, f, evidence := r.fact.state, *r.fact, r.suspicion
 	f.state, f.since = Failed, c.now

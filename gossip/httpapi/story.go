@@ -180,7 +180,11 @@ func (s *story) findings(c *caseInJournal) {
 func (s *story) decision(c *caseInJournal) {
 	took := span(c.end.At.Sub(c.Began))
 	if c.Outcome == kindVerdict {
-		s.say("Enough witnesses agreed, and %s's own last probe was not answered: the verdict came %s after the accusation.", s.why.Node, took)
+		soon := ""
+		if _, why, ok := strings.Cut(c.end.Note, "controls answered; "); ok {
+			soon = "; " + why
+		}
+		s.say("Enough witnesses agreed, and %s's own last probe was not answered: the verdict came %s after the accusation%s.", s.why.Node, took, soon)
 		return
 	}
 	if c.HeldBack != nil {

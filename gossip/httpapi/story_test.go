@@ -58,6 +58,11 @@ func TestStories(t *testing.T) {
 		change               func(*Why)
 	}{
 		{"failed by a verdict", verdict, "failed", nil},
+		{"failed by a verdict that waited for nothing", `
+			60 accused 3 n3 inbound n3 got no answer from it
+			60.3 testified 3 n9 inbound
+			60.3 testified 3 n12 inbound
+			60.61 verdict 3 - rule accused by n3, confirmed by n9 and n12 within 301ms, their controls answered; the members were asked, and none had heard of it for 4.5s`, "failed", nil},
 		{"failed by a verdict that waited: it had been heard just before", `
 			60 accused 3 n3 inbound n3 got no answer from it
 			60 heard 3 - rule a packet of it had arrived here 1.2s before the accusation
