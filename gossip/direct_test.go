@@ -75,10 +75,8 @@ func TestSentDirectly(t *testing.T) {
 // The core learns whether the members are being asked. What is asked does not use up what is to be known at once, nor the other way round.
 func TestInquiriesHaveABudgetOfTheirOwn(t *testing.T) {
 	n := start(t, quick("n1"))
-	to := make([]membership.Target, directBurst)
-	for i := range to {
-		to[i] = membership.Target{Name: "n2", Addr: n.Self().Addr}
-	}
+	self := membership.Target{Name: "n2", Addr: n.Self().Addr}
+	to := slices.Repeat([]membership.Target{self}, directBurst)
 	asks := func(inc uint32) bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -99,6 +97,17 @@ func TestInquiriesHaveABudgetOfTheirOwn(t *testing.T) {
 	defer n.mu.Unlock()
 	if n.direct.spent != 0 || n.inquiries.spent == 0 {
 		t.Errorf("spent %v and %v", n.direct.spent, n.inquiries.spent)
+	}
+	// An answer that the budget does not allow is gossiped instead.
+	answer := membership.Testify{Subject: "n3", Incarnation: 1, Before: 2 * time.Second, Quietly: true, To: []membership.Target{self}}
+	n.carryOut(answer)
+	if got := n.testimonies.NumQueued(); got != 0 {
+		t.Errorf("%d messages are to be gossiped though they are for few", got)
+	}
+	n.direct = budget{spent: directBurst, at: time.Now()}
+	n.carryOut(answer)
+	if got := n.testimonies.NumQueued(); got != 1 {
+		t.Errorf("%d messages are to be gossiped, want the answer", got)
 	}
 }
 

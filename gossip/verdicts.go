@@ -70,12 +70,15 @@ func (n *Node) carryOut(effect membership.Effect) {
 		}
 	case membership.Testify:
 		if message := n.testimonies.queue(e, n.cfg.PacketSize); message != nil {
-			n.sendDirectly(&n.direct, wire.EncodeUsers([][]byte{message}), e.To)
+			if !n.sendDirectly(&n.direct, wire.EncodeUsers([][]byte{message}), e.To) && e.Quietly {
+				e.Quietly = false
+				n.testimonies.queue(e, n.cfg.PacketSize)
+			}
 		}
 	case membership.Summon:
 		n.sendDirectly(&n.direct, wire.EncodeSuspect(e.Subject, n.cfg.Name, e.Incarnation), e.To)
 	case membership.Inquire:
-		if n.sendDirectly(&n.inquiries, wire.EncodeSuspect(e.Subject, e.Accuser, e.Incarnation), e.To) {
+		if n.hearsOthers() && n.sendDirectly(&n.inquiries, wire.EncodeSuspect(e.Subject, e.Accuser, e.Incarnation), e.To) {
 			n.inbox.put(membership.Inquired{Subject: e.Subject, Incarnation: e.Incarnation})
 		}
 	case membership.Reconcile:
@@ -288,27 +291,28 @@ func encodeTestimony(t membership.Testify, packetSize int) []byte {
 	return buf
 }
 
-// offerTestimony takes a message of testimonies. The core takes only those about members, by members, and relays what it takes. The first
-// testimony may be the first that is heard of the accusation; what was heard of the subject comes right behind it, before a quorum
-// can be complete and passed on without that.
+// offerTestimony takes a message of testimonies. The core takes only those about members, by members, and relays what it takes. What was
+// heard of the subject is told before a quorum can be complete, which is passed on at once. But it counts only once the
+// core knows of the accusation, which the first testimony may be the first to tell; so it comes behind that one. If the core did not take that
+// one, it comes again at the end.
 func (n *Node) offerTestimony(msg *wire.Testimony) {
-	testified := func(i int) {
-		n.inbox.offer(membership.Testified{Subject: msg.Subject, Incarnation: msg.Incarnation, Witness: msg.Witnesses[i],
+	heard := func() {
+		for _, h := range msg.Hearers {
+			n.inbox.offer(membership.Heard{Subject: msg.Subject, By: h, Incarnation: msg.Incarnation})
+		}
+		if msg.Before > 0 {
+			n.inbox.offer(membership.HeardBefore{Subject: msg.Subject, Incarnation: msg.Incarnation,
+				Before: time.Duration(msg.Before-1) * ageUnit})
+		}
+	}
+	for i, w := range msg.Witnesses {
+		if i == 1 {
+			heard()
+		}
+		n.inbox.offer(membership.Testified{Subject: msg.Subject, Incarnation: msg.Incarnation, Witness: w,
 			Asked: msg.Asked>>i&1 != 0, Age: time.Duration(msg.Age) * ageUnit})
 	}
-	if len(msg.Witnesses) > 0 {
-		testified(0)
-	}
-	for _, h := range msg.Hearers {
-		n.inbox.offer(membership.Heard{Subject: msg.Subject, By: h, Incarnation: msg.Incarnation})
-	}
-	if msg.Before > 0 {
-		n.inbox.offer(membership.HeardBefore{Subject: msg.Subject, Incarnation: msg.Incarnation,
-			Before: time.Duration(msg.Before-1) * ageUnit})
-	}
-	for i := 1; i < len(msg.Witnesses); i++ {
-		testified(i)
-	}
+	heard()
 }
 
 // maxPacketFrame is what a packet takes at most beside one message of ours: the longest label is 255 bytes.

@@ -3,6 +3,7 @@ package gossip
 import (
 	"fmt"
 	"math"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -71,16 +72,29 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// Of a member that nobody had heard of for long when it was accused, the witnesses ask the others, and no patience is waited for.
+// Of a member that was heard of, but long before it was accused, the witnesses ask the others, and no patience is waited for.
 func TestVerdictWithoutPatience(t *testing.T) {
 	nodes := cluster(t, 12, func(c *Config) { // most of which are witnesses, and some are asked
 		judging(c)
+		c.ProbeInterval = time.Hour // so that it is accused when this test says so
 		c.VerdictPatience = time.Hour
-		c.VerdictSilence = time.Millisecond // a probe interval before the accusation is long
+		c.VerdictSilence = 2 * time.Second
 	})
+	subject := nodes[11].Self()
+	if _, err := nodes[11].engine.Ping("n2", net.UDPAddrFromAddrPort(nodes[1].Self().Addr)); err != nil {
+		t.Fatal(err)
+	}
 	if err := nodes[11].Close(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, func() error {
+		at, heard := nodes[1].tap.suspects.last(subject.Addr)
+		if ago := time.Since(at); !heard || ago < nodes[1].cfg.VerdictSilence*3/2+100*time.Millisecond {
+			return fmt.Errorf("n2 has heard of n12: %v, %v ago", heard, ago)
+		}
+		return nil
+	})
+	nodes[0].inbox.put(membership.Accused{Subject: "n12", Incarnation: subject.Incarnation, Accuser: "n1", Source: membership.SourceOutbound})
 	for _, n := range nodes[:11] {
 		eventually(t, func() error { return wantCounts(n, 11, 1, 0) })
 		if c, ok := lastChange(n, membership.ChangeFailed, "n12"); !ok || !strings.Contains(c.Reason, "the members were asked") {
@@ -100,7 +114,7 @@ func testimonyOf(t *testing.T, subject string, incarnation uint32, witnesses ...
 }
 
 // What was heard of the subject reaches the core before a quorum is complete, which is passed on at once; but after the first testimony,
-// for that may be the first accusation.
+// for that may be the first accusation, and again at the end, for the core may not have taken that one.
 func TestWhatWasHeardComesBeforeTheQuorum(t *testing.T) {
 	n := start(t, quick("n1"))
 	n.mu.Lock()
@@ -118,6 +132,8 @@ func TestWhatWasHeardComesBeforeTheQuorum(t *testing.T) {
 		membership.Heard{Subject: "n9", Incarnation: 3, By: "n4"},
 		membership.HeardBefore{Subject: "n9", Incarnation: 3, Before: 1500 * time.Millisecond},
 		membership.Testified{Subject: "n9", Incarnation: 3, Witness: "n3", Asked: true, Age: 200 * time.Millisecond},
+		membership.Heard{Subject: "n9", Incarnation: 3, By: "n4"},
+		membership.HeardBefore{Subject: "n9", Incarnation: 3, Before: 1500 * time.Millisecond},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)

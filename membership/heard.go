@@ -86,21 +86,18 @@ func (c *Core) heardBefore(in HeardBefore) {
 	c.lastHeard(r, r.suspicion.since-in.Before, SourceInbound)
 }
 
-// lastHeard takes that a packet of r had arrived somewhere at a time before the accusation, and passes it on if it makes
-// a verdict wait longer.
+// lastHeard takes that a packet of r had arrived somewhere at a time before the accusation, and passes it on: to all if it makes
+// a verdict wait longer, and what this node heard itself to the witnesses if they may ask for it.
 func (c *Core) lastHeard(r *row, at time.Duration, via Source) {
 	s, v := r.suspicion, c.cfg.Verdicts
-	if at < s.heardOf+heardEnough || at+v.longSilence() <= s.since {
+	if at < s.heardOf+heardEnough || at+v.recall() <= s.since {
 		return
 	}
 	asked := via == SourceRule && c.worthAsking(r)
 	s.heardOf = at
-	where := "at another node"
-	if via == SourceRule {
-		where = "here"
+	if c.heardLately(r) {
+		c.writeHeardOf(r, via)
 	}
-	c.write(EntryHeard, r.fact, s.inc, "", via, fmt.Sprintf("a packet of it had arrived %s %v before the accusation",
-		where, s.before().Round(10*time.Millisecond)))
 	var to []Target
 	if asked {
 		to = c.otherWitnesses(r)
@@ -110,7 +107,17 @@ func (c *Core) lastHeard(r *row, at time.Duration, via Source) {
 	if !told.Quietly || len(to) > 0 {
 		c.effects = append(c.effects, told)
 	}
-	c.rearm(r)
+	c.follow(r)
+}
+
+// writeHeardOf notes that somebody heard of r so lately before the accusation that a verdict waits.
+func (c *Core) writeHeardOf(r *row, via Source) {
+	where := "at another node"
+	if via == SourceRule {
+		where = "here"
+	}
+	c.write(EntryHeard, r.fact, r.suspicion.inc, "", via, fmt.Sprintf("a packet of it had arrived %s %v before the accusation",
+		where, r.suspicion.before().Round(10*time.Millisecond)))
 }
 
 // untilSilent is how long after the accusation nobody has heard of r for long enough.

@@ -74,6 +74,9 @@ func (c *Core) suspect(r *row, inc uint32, by, reason string) {
 func (c *Core) evidence(r *row, inc uint32) *suspicion {
 	if r.suspicion == nil || inc > r.suspicion.inc {
 		before := r.suspicion
+		if r.fact.inc != 0 && inc > r.fact.inc {
+			r.refutedAt = c.now // unseen
+		}
 		r.suspicion = &suspicion{inc: inc, since: c.now, heard: c.now, next: c.now + recheckEvery, heardOf: neverHeard}
 		if r.holding && before != nil { // what this node found itself stands: anybody may accuse at any incarnation
 			r.suspicion.last, r.suspicion.lastAt, r.suspicion.lastWait, r.suspicion.silences = before.last, before.lastAt, before.lastWait, before.silences
@@ -142,6 +145,7 @@ func (c *Core) heardAlive(r *row, inc uint32, via Source) {
 		if before.state == Alive {
 			c.put(r, f)
 			if before.inc != 0 {
+				r.refutedAt = c.now
 				c.write(EntryRefuted, r.fact, inc, f.name, via, "it raised its incarnation while it was not suspect here")
 			}
 			return

@@ -7,9 +7,12 @@ import (
 
 // A verdict waits for verdict.patience because somebody may have heard of the accused just before, and word of that takes a few
 // rounds of gossip. So the witnesses ask: each hands the accusation on to its share of the members directly, and whoever has heard of the
-// accused lately tells the witnesses directly. When witnesses enough for a quorum have asked, and nobody has heard of it for one and a
-// half times Verdicts.Silence, it has not just begun to pause, and looks are all that is left to wait for. That is how
-// crashes that nobody came to probe for long are found soon after all.
+// accused lately tells the witnesses directly. When witnesses enough for a quorum have asked, and it was heard of last one and a
+// half times Verdicts.Silence before the accusation or earlier, it has not just begun to pause, and looks are all that is left to wait
+// for. That is how crashes that nobody came to probe for long are found soon after all.
+//
+// Silence alone proves nothing: a member that has just joined was never heard of, nor is one whose packets come from another address than the one by
+// which it is known. So somebody must have heard of it, not too long ago.
 
 // maxAsked bounds how many members a witness asks; in clusters whose shares are larger none does.
 const maxAsked = 64
@@ -36,18 +39,24 @@ func (Inquired) input() {}
 // minutes is not asked about again: it is slow, and its accusers are many.
 func (c *Core) inquire(r *row, p panel) {
 	s := r.suspicion
-	if s.asking || len(s.accusers) == 0 || !c.worthAsking(r) {
+	if s.asking || !c.worthAsking(r) {
 		return
 	}
 	s.asking = true
-	if to, ok := c.share(r, p); ok {
-		c.effects = append(c.effects, Inquire{Subject: r.fact.name, Incarnation: s.inc, Accuser: s.accusers[0], To: to})
+	accuser := ""
+	if len(s.accusers) > 0 {
+		accuser = s.accusers[0]
+	} else if len(s.testimonies) > 0 { // what a witness found is an accusation as well
+		accuser = s.testimonies[0].witness
+	}
+	if to, ok := c.share(r, p, accuser); ok && accuser != "" {
+		c.effects = append(c.effects, Inquire{Subject: r.fact.name, Incarnation: s.inc, Accuser: accuser, To: to})
 	}
 }
 
 // worthAsking says whether a verdict on r could come at once, as far as this node knows.
 func (c *Core) worthAsking(r *row) bool {
-	return c.unheard(r) && c.awaitsGossip(r) && (r.refutedAt == 0 || c.now-r.refutedAt > c.blameWindow())
+	return !c.heardLately(r) && c.awaitsGossip(r) && (r.refutedAt == 0 || c.now-r.refutedAt > c.blameWindow())
 }
 
 // inquired takes that this node's share of the members is being asked.
@@ -57,13 +66,13 @@ func (c *Core) inquired(in Inquired) {
 	}
 }
 
-// share are the members that this node asks about r: each belongs to the witness with which it draws the lowest lot. It is false when they
+// share are the members beside the accuser that this node asks about r: each belongs to the witness with which it draws the lowest lot. It is false when they
 // are too many. It costs O(n k).
-func (c *Core) share(r *row, p panel) ([]Target, bool) {
+func (c *Core) share(r *row, p panel, accuser string) ([]Target, bool) {
 	witnesses := c.chosen(r, p)
 	var to []Target
 	for _, m := range c.table.rows {
-		if m.fact.state != Alive || m == r || lot(p.seed, m) <= p.last || m.fact.name == r.suspicion.accusers[0] {
+		if m.fact.state != Alive || m == r || lot(p.seed, m) <= p.last || m.fact.name == accuser {
 			continue
 		}
 		first := slices.MinFunc(witnesses, func(a, b *row) int {
@@ -86,15 +95,23 @@ func (c *Core) share(r *row, p panel) ([]Target, bool) {
 // longSilence is how long nobody must have heard of a member that is judged at once.
 func (v *Verdicts) longSilence() time.Duration { return v.Silence + v.Silence/2 }
 
-// unheard says that nobody is known to have heard of r for long when it was accused, nor since.
-func (c *Core) unheard(r *row) bool {
+// recall is how long before an accusation a packet may have arrived for somebody to say so.
+func (v *Verdicts) recall() time.Duration { return 3 * v.Silence }
+
+// heardLately says that somebody has heard of r since it was accused, or less than longSilence before.
+func (c *Core) heardLately(r *row) bool {
 	s := r.suspicion
-	return (s.heardOf == neverHeard || s.heardOf+c.cfg.Verdicts.longSilence() <= s.since) && !c.isHeard(r)
+	return len(s.hearers) > 0 || s.heardOf != neverHeard && s.heardOf+c.cfg.Verdicts.longSilence() > s.since
 }
 
-// longSilent says that the members were asked and none has heard of r for long.
+// heardLongAgo says that somebody has heard of r, and nobody lately.
+func (c *Core) heardLongAgo(r *row) bool {
+	return r.suspicion.heardOf != neverHeard && !c.heardLately(r)
+}
+
+// longSilent says that the members were asked, and that r was heard of last long before it was accused.
 func (c *Core) longSilent(r *row) bool {
-	if r.suspicion == nil || !c.unheard(r) {
+	if r.suspicion == nil || !c.heardLongAgo(r) {
 		return false
 	}
 	asked := 0

@@ -95,6 +95,9 @@ func (c *Core) probed(in Probed) {
 	case in.Answered:
 		found = foundAnswering
 		c.write(EntryAnswered, r.fact, in.Incarnation, c.self.fact.name, SourceRule, "it answered this node's probe")
+		if r.judged { // on the early report of this look
+			c.effects = append(c.effects, Reconcile{Target{r.fact.name, r.fact.addr}})
+		}
 	case deaf:
 		found = foundNobody
 		c.abstain(r, in)
@@ -125,9 +128,9 @@ func (c *Core) probedEarly(r *row, in Probed) {
 		return
 	}
 	switch s := r.suspicion; {
-	case in.Last && c.longSilent(r):
+	case in.Last && s.last == lookingNow && c.longSilent(r): // else something was found since it began
 		s.last = foundSilent
-	case !in.Last && s.asked && c.unheard(r):
+	case !in.Last && s.asked && c.heardLongAgo(r):
 		c.findSilent(r, in)
 	default:
 		return

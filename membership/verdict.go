@@ -52,8 +52,12 @@ func (c *Core) testified(in Testified) {
 	}
 	if s := r.suspicion; s != nil && s.inc == in.Incarnation {
 		if t := s.by(w.fact.name); t != nil { // as most are
-			t.asked = t.asked || in.Asked // a node of an older version leaves that out
+			news := in.Asked && !t.asked // a node of an older version leaves that out
+			t.asked = t.asked || in.Asked
 			c.backdate(r, in)
+			if news {
+				c.follow(r)
+			}
 			return
 		}
 	}
@@ -270,7 +274,7 @@ func (c *Core) convict(r *row, witnesses []testimony) {
 		reason = fmt.Sprintf("accused by %s, %s", list(accusers), reason)
 	}
 	if c.longSilent(r) {
-		reason += fmt.Sprintf("; the members were asked, and none had heard of it for %v", c.cfg.Verdicts.longSilence())
+		reason += fmt.Sprintf("; the members were asked, and it had been heard of last %v before the accusation", r.suspicion.before().Round(10*time.Millisecond))
 	}
 	before, f, evidence := r.fact.state, *r.fact, r.suspicion
 	f.state, f.since = Failed, c.now

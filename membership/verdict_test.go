@@ -42,7 +42,8 @@ type judge struct {
 	silentAt  map[judgeKey]time.Time // the end of the last look that found it silent
 	asking    map[judgeKey]bool      // n0 asks its share of the members
 	asked     map[judgeKey]map[string]bool
-	heardOf   map[judgeKey]bool // somebody has heard of it lately
+	lately    map[judgeKey]bool // somebody has heard of it lately
+	ever      map[string]bool   // somebody has heard of it
 }
 
 type judgeKey struct {
@@ -52,7 +53,7 @@ type judgeKey struct {
 
 func newJudge(cfg Verdicts) *judge {
 	return &judge{cfg, map[judgeKey]map[string]bool{}, map[judgeKey]time.Time{}, map[judgeKey]time.Time{},
-		map[judgeKey]bool{}, map[judgeKey]map[string]bool{}, map[judgeKey]bool{}}
+		map[judgeKey]bool{}, map[judgeKey]map[string]bool{}, map[judgeKey]bool{}, map[string]bool{}}
 }
 
 func (j *judge) saw(now time.Time, in Input, before []Member) {
@@ -76,12 +77,15 @@ func (j *judge) saw(now time.Time, in Input, before []Member) {
 		testified(judgeKey{in.Subject, in.Incarnation}, in.Witness, in.Asked)
 	case Inquired:
 		j.asking[judgeKey{in.Subject, in.Incarnation}] = true
+	case Heard:
+		j.ever[in.Subject] = true
 	case HeardBefore:
+		j.ever[in.Subject] = true
 		suspect := slices.ContainsFunc(before, func(m Member) bool {
 			return m.Name == in.Subject && m.State == Suspect && m.Incarnation == in.Incarnation
 		})
 		if suspect && in.Before >= 0 && in.Before < j.cfg.Silence+j.cfg.Silence/2 {
-			j.heardOf[judgeKey{in.Subject, in.Incarnation}] = true
+			j.lately[judgeKey{in.Subject, in.Incarnation}] = true
 		}
 	case Probed:
 		k := judgeKey{in.Subject, in.Incarnation}
@@ -154,8 +158,10 @@ func (j *judge) allowed(k judgeKey, now time.Time, before []Member, stable map[s
 		return "this node is in no majority"
 	case now.Sub(j.accusedAt[k]) < j.cfg.Patience/2 && asked < quorum:
 		return fmt.Sprintf("the patience is not over, and %d have asked the members", asked)
-	case now.Sub(j.accusedAt[k]) < j.cfg.Patience/2 && j.heardOf[k]:
+	case now.Sub(j.accusedAt[k]) < j.cfg.Patience/2 && j.lately[k]:
 		return "the patience is not over, and it was heard of just before"
+	case now.Sub(j.accusedAt[k]) < j.cfg.Patience/2 && !j.ever[k.subject]:
+		return "the patience is not over, and nobody ever heard of it"
 	case j.silentAt[k].IsZero() || now.Sub(j.silentAt[k]) > j.cfg.Patience+2*j.cfg.ProbeTimeout+recheckEvery:
 		return "this node has not looked"
 	}
@@ -210,6 +216,9 @@ func drawVerdictInput(t *rapid.T, asked *[]Probe, focused bool) Input {
 	kind := rapid.IntRange(0, 16).Draw(t, "kind")
 	if focused && rapid.IntRange(0, 3).Draw(t, "focus") > 0 {
 		name, inc, kind = "n2", 1, 2
+		if rapid.IntRange(0, 5).Draw(t, "old") == 0 {
+			return HeardBefore{Subject: name, Incarnation: inc, Before: 5 * time.Second}
+		}
 	}
 	switch kind {
 	case 0, 1:
@@ -222,7 +231,7 @@ func drawVerdictInput(t *rapid.T, asked *[]Probe, focused bool) Input {
 			Last: rapid.Bool().Draw(t, "last"), ControlsAsked: 2, ControlsAnswered: rapid.IntRange(0, 2).Draw(t, "controls")}
 	case 11:
 		if rapid.Bool().Draw(t, "heard") {
-			ago := time.Duration(rapid.IntRange(0, 60).Draw(t, "ago")) * 100 * time.Millisecond
+			ago := time.Duration(rapid.IntRange(0, 100).Draw(t, "ago")) * 100 * time.Millisecond
 			if rapid.Bool().Draw(t, "before") {
 				return HeardBefore{Subject: name, Incarnation: inc, Before: ago}
 			}
