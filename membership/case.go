@@ -19,7 +19,7 @@ type Case struct {
 	// decides, because there are no Verdicts or too few members.
 	Witnesses []string
 	Quorum    int
-	// Patience is how long after the first accusation a verdict waits at least.
+	// Patience is how long after the first accusation a verdict waits at least; 0 when the members were asked and had heard of it long ago.
 	Patience time.Duration
 	// Stall is the silence from which the member came back before and for which Patience is longer; 0 = none.
 	Stall time.Duration

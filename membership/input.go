@@ -139,7 +139,7 @@ type Heard struct {
 }
 
 // HeardBefore says that a packet of an accused member had arrived at some node before the accusation. A verdict
-// waits until nobody has heard of the member for Verdicts.Silence, and for Verdicts.Patience unless that was one and a half times as long. It is ignored like [Heard].
+// waits until nobody has heard of the member for Verdicts.Silence, and for Verdicts.Patience unless that was one and a half times as long before the accusation already. What was more than three times as long before it is ignored. It is ignored like [Heard].
 type HeardBefore struct {
 	Subject     string
 	Incarnation uint32        // of the accusation
@@ -176,8 +176,8 @@ type Effect interface{ effect() }
 // Changed asks the owner to tell subscribers about a change.
 type Changed struct{ Change }
 
-// Probe asks the owner to probe the subject and, at the same moment, the controls, each once and
-// directly, and to report the outcome with [Probed]. At most 16 with controls and 64 without are
+// Probe asks the owner to probe the subject, and at the same moment the controls, directly, to report with an early [Probed] if the subject has
+// not answered after a while, and to report the outcome with another. At most 16 with controls and 64 without are
 // under way at a time, and as many as 64 of each that wait; one whose outcome does not come within Wait and four probe intervals is given up.
 type Probe struct {
 	Subject     Target

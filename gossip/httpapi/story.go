@@ -212,8 +212,11 @@ func (s *story) suspect() {
 		if c != nil {
 			said = len(c.Testimonies)
 		}
-		patience := span(time.Duration(rules.PatienceMS * float64(time.Millisecond)))
-		s.say("Awaited: its own refutation, which makes it alive again; or the words of %d witnesses (%d spoke) and %s since the accusation, which make it failed.",
+		patience := span(time.Duration(rules.PatienceMS*float64(time.Millisecond))) + " since the accusation"
+		if rules.PatienceMS == 0 {
+			patience = "this node's own last probe"
+		}
+		s.say("Awaited: its own refutation, which makes it alive again; or the words of %d witnesses (%d spoke) and %s, which make it failed.",
 			rules.Quorum, said, patience)
 		return
 	}

@@ -62,7 +62,7 @@ func TestStories(t *testing.T) {
 			60 accused 3 n3 inbound n3 got no answer from it
 			60.3 testified 3 n9 inbound
 			60.3 testified 3 n12 inbound
-			60.61 verdict 3 - rule accused by n3, confirmed by n9 and n12 within 301ms, their controls answered; the members were asked, and none had heard of it for 4.5s`, "failed", nil},
+			60.61 verdict 3 - rule accused by n3, confirmed by n9 and n12 within 301ms, their controls answered; the members were asked, and it had been heard of last 5.21s before the accusation`, "failed", nil},
 		{"failed by a verdict that waited: it had been heard just before", `
 			60 accused 3 n3 inbound n3 got no answer from it
 			60 heard 3 - rule a packet of it had arrived here 1.2s before the accusation
@@ -127,6 +127,9 @@ func TestStories(t *testing.T) {
 		{"suspect, heard just before", `
 			60 accused 3 n2 inbound n2 got no answer from it
 			60 heard 3 - rule a packet of it had arrived here 20ms before the accusation`, "suspect", func(w *Why) { w.Rules.PatienceMS = 2980 }},
+		{"suspect, heard of long ago", `
+			60 accused 3 n3 inbound n3 got no answer from it
+			60.3 testified 3 n9 inbound`, "suspect", func(w *Why) { w.Rules.PatienceMS = 0 }},
 		{"suspect, by a testimony alone", `60 testified 3 n2 inbound`, "suspect", nil},
 		{"alive, never accused", `1 joined 3 - engine it joined the cluster`, "alive", nil},
 		{"alive, refuted", `
