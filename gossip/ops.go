@@ -129,10 +129,19 @@ func (n *Node) UpdateTags(ctx context.Context, set map[string]string, remove []s
 		return nil, fmt.Errorf("the tags stay as they were: %w", err)
 	}
 	n.tags.Store(&localTags{tags: tags, meta: meta})
-	if err := n.engine.UpdateNode(timeoutOf(ctx)); err != nil {
+	if err := n.announce(timeoutOf(ctx) / 2); err != nil {
 		return maps.Clone(tags), fmt.Errorf("the tags are set here but the others may learn them late: %w", err)
 	}
 	return maps.Clone(tags), nil
+}
+
+// announce lets the engine tell the others about this node anew, and waits for that, twice if need be: the engine says that it has told
+// them without waiting for anybody to listen, and on a busy machine that may be before it listens itself.
+func (n *Node) announce(timeout time.Duration) error {
+	if n.engine.UpdateNode(timeout) == nil {
+		return nil
+	}
+	return n.engine.UpdateNode(timeout)
 }
 
 // ForceLeave turns a failed member into one that has left, here and by gossip
