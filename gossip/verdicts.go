@@ -120,8 +120,8 @@ const (
 )
 
 // earlyReport is the part of probe.timeout, in tenths, after which a look reports what it has found so far: the last ping was sent
-// a quarter of it ago.
-const earlyReport = 6
+// a fifteenth of it ago at least.
+const earlyReport = 4
 
 // look probes the subject and the controls at the same time and reports the outcome. The core bounds how many looks are under way.
 func (n *Node) look(p membership.Probe) {
