@@ -98,7 +98,7 @@ type Config struct {
 	// abstains. More tell a slow witness more surely, at two packets each.
 	VerdictControls int
 	// VerdictPatience is how long after the first accusation a verdict waits, unless the members were
-	// asked and none had heard of the accused for one and a half VerdictSilence; and how long a failure that the engine reports alone is held back.
+	// asked and had heard of the accused last one and a half VerdictSilence or longer before; and how long a failure that the engine reports alone is held back.
 	// Shorter finds crashes sooner, and declares members failed that pause for
 	// little longer.
 	VerdictPatience time.Duration

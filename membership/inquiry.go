@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -75,12 +76,8 @@ func (c *Core) share(r *row, p panel, accuser string) ([]Target, bool) {
 		if m.fact.state != Alive || m == r || lot(p.seed, m) <= p.last || m.fact.name == accuser {
 			continue
 		}
-		first := slices.MinFunc(witnesses, func(a, b *row) int {
-			if lot(mix(p.seed^m.hash), a) < lot(mix(p.seed^m.hash), b) {
-				return -1
-			}
-			return 1
-		})
+		seed := mix(p.seed ^ m.hash)
+		first := slices.MinFunc(witnesses, func(a, b *row) int { return cmp.Compare(lot(seed, a), lot(seed, b)) })
 		if first != c.self {
 			continue
 		}

@@ -27,7 +27,7 @@ type Verdicts struct {
 	Controls int
 
 	// Patience is how long after the first accusation a verdict waits: the time in which
-	// a slow member may refute; it waits less only when the members were asked and none had heard of the accused for one and a half Silence. Shorter finds crashes sooner and declares pauses
+	// a slow member may refute; it waits less only when the members were asked and had heard of the accused last one and a half Silence or longer before. Shorter finds crashes sooner and declares pauses
 	// failed. Default 1.2 s, at most 10 years.
 	Patience time.Duration
 
